@@ -1,0 +1,47 @@
+# Kubehaven: one command for each thing. `make help` lists them.
+PYTHON ?= /usr/bin/python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+DEMO_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test test-long check lock bench screenshots clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/ok: requirements-dev.lock pyproject.toml packaging/setup.sh packaging/apt.txt
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" packaging/setup.sh
+
+setup: $(VENV)/ok  ## system packages and the virtual environment (done by the others on demand)
+
+demo: $(VENV)/ok  ## play the story: back an application up, lose it, restore it
+	@$(PY) -m console demo $(DEMO_ARGS)
+
+run: $(VENV)/ok  ## open the desktop
+	@$(PY) -m console
+
+test: $(VENV)/ok  ## the tests (up to 6 minutes)
+	@s=$$(date +%s); $(PY) -m pytest -m "not long"; r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
+
+test-long: $(VENV)/ok  ## kill and flip matrices, big trees (up to 40 minutes)
+	@s=$$(date +%s); $(PY) -m pytest -m long --timeout 1200; r=$$?; echo "make test-long took $$(( $$(date +%s) - s )) s"; exit $$r
+
+check: $(VENV)/ok  ## format, lint, types, import rules
+	@$(VENV)/bin/ruff format --check -q .
+	@$(VENV)/bin/ruff check -q .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache | tail -n 20
+
+lock: $(VENV)/ok  ## resolve the dependencies anew into requirements-dev.lock
+	$(VENV)/bin/uv pip compile pyproject.toml --extra desktop --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade -q -o requirements-dev.lock
+
+bench: $(VENV)/ok  ## the mover's figures beside restic's
+	@$(PY) -m benchmarks.mover
+
+screenshots: $(VENV)/ok  ## draw every page in both themes into docs/screenshots
+	@QT_QPA_PLATFORM=offscreen $(PY) -m tests.ui.screenshots docs/screenshots
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

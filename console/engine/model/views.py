@@ -1,0 +1,235 @@
+"""What the facade shows: one frozen value per row of a page, ready to be drawn or printed.
+
+All crossing the facade are msgspec structs without references to anything
+live, so that the engine may move into a process of its own. Times are RFC 3339
+UTC strings as the API server writes them, empty = not known; sizes are bytes,
+-1 = not known.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from console.engine.model.record import (
+    ActionKind,
+    Failure,
+    Fault,
+    Outcome,
+    Phase,
+    PointKind,
+    PointState,
+    Step,
+    VolumeProgress,
+)
+
+Health = Literal["unknown", "connecting", "live", "stale", "refused"]
+EngineState = Literal["unprepared", "idle", "driving", "elsewhere", "unknown"]
+AppState = Literal["protected", "unprotected", "failing", "running", "removed"]
+LocationState = Literal["usable", "unproven_kit", "failed", "unchecked"]
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all rows."""
+
+
+class ClusterView(View, kw_only=True):
+    """A cluster that the user added."""
+
+    name: str
+    server: str
+    kubeconfig: str  # path
+    context: str
+    color: str = ""
+    health: Health = "unknown"
+    as_of: str = ""
+    version: str = ""
+    engine: EngineState = "unknown"
+    holder: str = ""  # who drives it
+    problem: str = ""  # why it is stale or refused
+    insecure: bool = False  # TLS is not verified
+
+
+class VolumeView(View, kw_only=True):
+    """A claim of an application."""
+
+    name: str
+    size: int
+    storage_class: str
+    phase: str
+    snapshottable: bool
+    problem: str = ""
+
+
+class WorkloadView(View, kw_only=True):
+    """A workload of an application."""
+
+    kind: str
+    name: str
+    ready: int
+    wanted: int
+
+
+class ApplicationView(View, kw_only=True):
+    """An application: a namespace, live or known from its points only (`removed`)."""
+
+    cluster: str
+    name: str
+    state: AppState
+    workloads: tuple[WorkloadView, ...] = ()
+    volumes: tuple[VolumeView, ...] = ()
+    objects: int = -1
+    size: int = -1
+    points: int = 0
+    last_point: str = ""
+    last_export: str = ""
+    last_location: str = ""
+    labels: dict[str, str] = {}
+    reason: str = ""  # of `failing`: the last action's fault
+
+    @property
+    def key(self) -> str:
+        """Stable id of the row."""
+        return f"{self.cluster}/{self.name}"
+
+
+class PointVolumeView(View, kw_only=True):
+    """A claim inside a point."""
+
+    pvc: str
+    size: int
+    logical_size: int = -1
+    physical_size: int = -1
+
+
+class PointView(View, kw_only=True):
+    """A restore point; local and exported copies of one moment are two rows with one `id`."""
+
+    cluster: str
+    name: str  # of the content
+    id: str
+    kind: PointKind
+    state: PointState
+    application: str
+    taken_at: str
+    location: str = ""
+    logical_size: int = -1
+    physical_size: int = -1
+    objects: int = 0
+    volumes: tuple[PointVolumeView, ...] = ()
+    bound: bool = False
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """Stable id of the row."""
+        return f"{self.cluster}/{self.name}"
+
+
+class ActionView(View, kw_only=True):
+    """One action with its live state."""
+
+    cluster: str
+    kind: ActionKind
+    namespace: str
+    name: str
+    uid: str
+    application: str
+    phase: Phase
+    outcome: Outcome = ""
+    reason: str = ""
+    created_at: str = ""
+    queued_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+    progress: int = 0
+    steps: tuple[Step, ...] = ()
+    volumes: tuple[VolumeProgress, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    error: Fault | None = None
+    point: str = ""  # what it made, or works on
+    location: str = ""
+    target: str = ""  # namespace that a restore writes to
+    requested_by: str = ""
+    driver: str = ""
+    queue_position: int = 0  # 1 = next; 0 = not queued
+    held_by: tuple[str, ...] = ()  # who holds what it waits for
+
+    @property
+    def key(self) -> str:
+        """Stable id of the row."""
+        return f"{self.cluster}/{self.uid}"
+
+
+class LocationView(View, kw_only=True):
+    """A location as the cluster knows it."""
+
+    cluster: str
+    name: str
+    url: str
+    state: LocationState
+    error: str = ""
+    points: int = 0
+    key_id: str = ""
+
+
+class ActionRef(View, kw_only=True):
+    """An action by name, as a call returns it."""
+
+    cluster: str
+    kind: ActionKind
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+class PlannedObject(View, kw_only=True):
+    """One object of a plan: what would be done with it and why."""
+
+    verb: Literal["create", "update", "keep", "skip"]
+    resource: str
+    namespace: str
+    name: str
+    changes: tuple[str, ...] = ()  # in words: what was removed or changed
+    reason: str = ""
+
+
+class Blocker(View, kw_only=True):
+    """Why a plan can't be carried out."""
+
+    code: str
+    message: str
+    object: str = ""
+    hint: str = ""
+
+
+class PreparePlan(View, kw_only=True):
+    """What *prepare* would put into a cluster."""
+
+    cluster: str
+    objects: tuple[PlannedObject, ...]
+    hash: str
+
+
+class RestorePreview(View, kw_only=True):
+    """What a restore would do, in the order it would do it."""
+
+    cluster: str
+    point: str
+    target: str
+    objects: tuple[PlannedObject, ...]
+    volumes: tuple[PointVolumeView, ...]
+    blockers: tuple[Blocker, ...] = ()
+    warnings: tuple[Blocker, ...] = ()
+    hash: str = ""
+
+
+class BrowseEntry(View, kw_only=True):
+    """A file, folder or object inside a restore point."""
+
+    name: str
+    kind: Literal["folder", "file", "link", "other"]
+    size: int = -1
+    modified_at: str = ""
+    mode: int = 0
