@@ -1,4 +1,7 @@
 # Kubehaven: one command for each thing. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 PYTHON ?= /usr/bin/python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
@@ -22,16 +25,16 @@ run: $(VENV)/ok  ## open the desktop
 	@$(PY) -m console
 
 test: $(VENV)/ok  ## the tests (up to 6 minutes)
-	@s=$$(date +%s); $(PY) -m pytest -m "not long"; r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
+	@s=$$(date +%s); r=0; $(PY) -m pytest -m "not long" || r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
 
 test-long: $(VENV)/ok  ## kill and flip matrices, big trees (up to 40 minutes)
-	@s=$$(date +%s); $(PY) -m pytest -m long --timeout 1200; r=$$?; echo "make test-long took $$(( $$(date +%s) - s )) s"; exit $$r
+	@s=$$(date +%s); r=0; $(PY) -m pytest -m long --timeout 1200 || r=$$?; echo "make test-long took $$(( $$(date +%s) - s )) s"; exit $$r
 
 check: $(VENV)/ok  ## format, lint, types, import rules
 	@$(VENV)/bin/ruff format --check -q .
 	@$(VENV)/bin/ruff check -q .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports --no-cache | tail -n 20
+	@$(VENV)/bin/lint-imports --no-cache --no-logo >/tmp/kubehaven-imports.$$$$ 2>&1 || { cat /tmp/kubehaven-imports.$$$$; rm -f /tmp/kubehaven-imports.$$$$; exit 1; }; rm -f /tmp/kubehaven-imports.$$$$
 
 lock: $(VENV)/ok  ## resolve the dependencies anew into requirements-dev.lock
 	$(VENV)/bin/uv pip compile pyproject.toml --extra desktop --group dev --universal \

@@ -8,8 +8,6 @@ reads; ends of actions and notices are never dropped.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Literal
 
 import msgspec
@@ -30,13 +28,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of all events."""
 
 
-class ClustersListed(Event, kw_only=True):
+class ClustersListed(Event, frozen=True, kw_only=True):
     """All clusters; sent at every change (there are few)."""
 
     rows: tuple[ClusterView, ...]
 
 
-class ApplicationsListed(Event, kw_only=True):
+class ApplicationsListed(Event, frozen=True, kw_only=True):
     """All applications of one cluster."""
 
     cluster: str
@@ -44,7 +42,7 @@ class ApplicationsListed(Event, kw_only=True):
     rows: tuple[ApplicationView, ...]
 
 
-class ApplicationsChanged(Event, kw_only=True):
+class ApplicationsChanged(Event, frozen=True, kw_only=True):
     """Some applications of one cluster."""
 
     cluster: str
@@ -53,7 +51,7 @@ class ApplicationsChanged(Event, kw_only=True):
     removed: tuple[str, ...] = ()  # keys
 
 
-class PointsListed(Event, kw_only=True):
+class PointsListed(Event, frozen=True, kw_only=True):
     """All restore points of one cluster."""
 
     cluster: str
@@ -61,7 +59,7 @@ class PointsListed(Event, kw_only=True):
     rows: tuple[PointView, ...]
 
 
-class PointsChanged(Event, kw_only=True):
+class PointsChanged(Event, frozen=True, kw_only=True):
     """Some restore points of one cluster."""
 
     cluster: str
@@ -70,7 +68,7 @@ class PointsChanged(Event, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
-class ActionsListed(Event, kw_only=True):
+class ActionsListed(Event, frozen=True, kw_only=True):
     """All actions of one cluster."""
 
     cluster: str
@@ -78,7 +76,7 @@ class ActionsListed(Event, kw_only=True):
     rows: tuple[ActionView, ...]
 
 
-class ActionsChanged(Event, kw_only=True):
+class ActionsChanged(Event, frozen=True, kw_only=True):
     """Some actions of one cluster, live progress included."""
 
     cluster: str
@@ -87,7 +85,7 @@ class ActionsChanged(Event, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
-class LocationsListed(Event, kw_only=True):
+class LocationsListed(Event, frozen=True, kw_only=True):
     """All locations of one cluster."""
 
     cluster: str
@@ -95,7 +93,7 @@ class LocationsListed(Event, kw_only=True):
     rows: tuple[LocationView, ...]
 
 
-class Notice(Event, kw_only=True):
+class Notice(Event, frozen=True, kw_only=True):
     """Something that the user should know."""
 
     level: Literal["info", "warn", "bad"]

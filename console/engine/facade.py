@@ -9,25 +9,27 @@ written and is said in the docstring where it matters.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from console.engine.events import Event
-from console.engine.model.record import ActionKind
-from console.engine.model.views import (
-    ActionRef,
-    ActionView,
-    ApplicationView,
-    BrowseEntry,
-    ClusterView,
-    LocationView,
-    PlannedObject,
-    PointView,
-    PreparePlan,
-    RestorePreview,
-)
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from console.engine.events import Event
+    from console.engine.model.record import ActionKind
+    from console.engine.model.views import (
+        ActionRef,
+        ActionView,
+        ApplicationView,
+        BrowseEntry,
+        ClusterView,
+        LocationView,
+        PlannedObject,
+        PointView,
+        PreparePlan,
+        RestorePreview,
+    )
 
 
 class LocationDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +83,7 @@ class Clusters(Protocol):
         """Every object that *prepare* would create or update; writes nothing."""
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
-        """Carry a shown plan out; refused when the cluster has changed since (code `plan.stale`)."""
+        """Carry a shown plan out; refused when it is no longer true (code `plan.stale`)."""
 
     async def watch(self, name: str) -> None:
         """Begin to send this cluster's rows as events, and to drive it if nobody does."""
@@ -129,7 +131,7 @@ class RestorePoints(Protocol):
         """A folder of an exported point: `objects/…` or `volumes/<pvc>/…`."""
 
     async def get(self, cluster: str, name: str, path: str, target: str) -> int:
-        """Copy a file, folder or object out of an exported point into the folder `target`; its bytes."""
+        """Copy a file, folder or object out of an exported point into a folder; its bytes."""
 
 
 class Actions(Protocol):

@@ -1,4 +1,4 @@
-"""What every object store promises. Adapters and wrappers implement it; the repository uses nothing else.
+"""What every object store promises; the repository uses nothing else.
 
 All methods block and may be called from any thread at the same time. Names are
 relative to the store's own prefix, use `/`, and hold only `[A-Za-z0-9._~/-]`.
@@ -6,8 +6,10 @@ relative to the store's own prefix, use `/`, and hold only `[A-Za-z0-9._~/-]`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ObjectInfo(NamedTuple):
@@ -59,7 +61,7 @@ class ObjectStore(Protocol):
         """
 
     def list_folders(self, prefix: str = "") -> Iterator[str]:
-        """The names of the folders directly below a prefix, each ending with `/`, relative to the prefix."""
+        """The folders directly below a prefix: relative names, each ending with `/`."""
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""

@@ -26,7 +26,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all: frozen, defaults left out on the wire, unknown fields ignored."""
 
 
-class OwnerReference(Record, kw_only=True):
+class OwnerReference(Record, frozen=True, kw_only=True):
     """Who owns an object."""
 
     apiVersion: str
@@ -35,7 +35,7 @@ class OwnerReference(Record, kw_only=True):
     uid: str
 
 
-class Meta(Record, kw_only=True):
+class Meta(Record, frozen=True, kw_only=True):
     """The part of ObjectMeta that the engine reads."""
 
     name: str = ""
@@ -51,23 +51,23 @@ class Meta(Record, kw_only=True):
     ownerReferences: tuple[OwnerReference, ...] = ()
 
 
-class NamedRef(Record, kw_only=True):
+class NamedRef(Record, frozen=True, kw_only=True):
     """A reference by name; `namespace` empty means `kubehaven`."""
 
     name: str
     namespace: str = ""
 
 
-class Subject(Record, kw_only=True):
-    """What an action works on: an application (a namespace), a RestorePoint or a RestorePointContent."""
+class Subject(Record, frozen=True, kw_only=True):
+    """What an action works on: a namespace, a RestorePoint or a RestorePointContent."""
 
     name: str
     namespace: str = ""
     kind: Literal["", "Namespace", "RestorePoint", "RestorePointContent"] = ""
 
 
-class Requester(Record, kw_only=True):
-    """Who asked, as the API server says it (SelfSubjectReview); `verified` is false below Kubernetes 1.28."""
+class Requester(Record, frozen=True, kw_only=True):
+    """Who asked, by SelfSubjectReview; `verified` is false where there is none (below 1.28)."""
 
     username: str
     uid: str = ""
@@ -75,7 +75,7 @@ class Requester(Record, kw_only=True):
     verified: bool = False
 
 
-class ActionControl(Record, kw_only=True):
+class ActionControl(Record, frozen=True, kw_only=True):
     """The only fields of an action's spec that may change."""
 
     cancel: bool = False
@@ -83,7 +83,7 @@ class ActionControl(Record, kw_only=True):
     priority: int = 0
 
 
-class BackupActionSpec(ActionControl, kw_only=True):
+class BackupActionSpec(ActionControl, frozen=True, kw_only=True):
     """Make a local restore point of one application."""
 
     subject: Subject
@@ -91,7 +91,7 @@ class BackupActionSpec(ActionControl, kw_only=True):
     expiresAt: str = ""
 
 
-class ExportActionSpec(ActionControl, kw_only=True):
+class ExportActionSpec(ActionControl, frozen=True, kw_only=True):
     """Copy a local restore point into a location (`profile` names a Location, as in K10)."""
 
     subject: Subject
@@ -100,7 +100,7 @@ class ExportActionSpec(ActionControl, kw_only=True):
     expiresAt: str = ""
 
 
-class RestoreActionSpec(ActionControl, kw_only=True):
+class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     """Bring an application back from a restore point.
 
     `targetNamespace` empty means the application's own. Storage classes are
@@ -113,7 +113,7 @@ class RestoreActionSpec(ActionControl, kw_only=True):
     requestedBy: Requester | None = None
 
 
-class Step(Record, kw_only=True):
+class Step(Record, frozen=True, kw_only=True):
     """One step of an action, in the order of the action's list."""
 
     name: str
@@ -124,7 +124,7 @@ class Step(Record, kw_only=True):
     attempt: int = 0
 
 
-class VolumeProgress(Record, kw_only=True):
+class VolumeProgress(Record, frozen=True, kw_only=True):
     """How far one claim's bytes are."""
 
     pvc: str
@@ -136,7 +136,7 @@ class VolumeProgress(Record, kw_only=True):
     state: Literal["", "waiting", "running", "done", "failed"] = ""
 
 
-class Failure(Record, kw_only=True):
+class Failure(Record, frozen=True, kw_only=True):
     """One thing that went wrong, and what to do about it."""
 
     code: str
@@ -145,7 +145,7 @@ class Failure(Record, kw_only=True):
     hint: str = ""
 
 
-class Fault(Record, kw_only=True):
+class Fault(Record, frozen=True, kw_only=True):
     """Why an action failed as a whole."""
 
     code: str
@@ -154,26 +154,28 @@ class Fault(Record, kw_only=True):
     hint: str = ""
 
 
-class Driver(Record, kw_only=True):
+class Driver(Record, frozen=True, kw_only=True):
     """The engine that last drove the action."""
 
     holder: str = ""
     epoch: int = 0
 
 
-class PointRef(Record, kw_only=True):
+class PointRef(Record, frozen=True, kw_only=True):
     """A restore point by its handle or its content."""
 
     name: str
     namespace: str = ""
 
 
-class ActionStatus(Record, kw_only=True):
+class ActionStatus(Record, frozen=True, kw_only=True):
     """Where an action stands. Phase and outcome are apart; queue time and run time are apart."""
 
     phase: Phase = "Pending"
     outcome: Outcome = ""
-    reason: str = ""  # why it is Pending or Queued, in a word: SelfServiceUnavailable, NoSlot, Paused
+    reason: str = (
+        ""  # why it is Pending or Queued, in a word: SelfServiceUnavailable, NoSlot, Paused
+    )
     specHash: str = ""
     queuedAt: str = ""
     startTime: str = ""
@@ -193,7 +195,7 @@ class ActionStatus(Record, kw_only=True):
     objectsTotal: int = 0
 
 
-class Application(Record, kw_only=True):
+class Application(Record, frozen=True, kw_only=True):
     """The application a point belongs to."""
 
     name: str
@@ -201,7 +203,7 @@ class Application(Record, kw_only=True):
     namespaceUID: str = ""
 
 
-class SnapshotHandle(Record, kw_only=True):
+class SnapshotHandle(Record, frozen=True, kw_only=True):
     """A CSI snapshot, enough to adopt it again from nothing but this."""
 
     handle: str
@@ -214,7 +216,7 @@ class SnapshotHandle(Record, kw_only=True):
     name: str = ""  # VolumeSnapshot and content in kubehaven-workers
 
 
-class VolumeArtifact(Record, kw_only=True):
+class VolumeArtifact(Record, frozen=True, kw_only=True):
     """One claim of a point: how it was, and where its data is."""
 
     pvc: str
@@ -229,7 +231,7 @@ class VolumeArtifact(Record, kw_only=True):
     crashConsistent: bool = True
 
 
-class Cut(Record, kw_only=True):
+class Cut(Record, frozen=True, kw_only=True):
     """The moment of the point."""
 
     attempt: int = 0
@@ -238,7 +240,7 @@ class Cut(Record, kw_only=True):
     spreadSeconds: float = 0.0
 
 
-class RestorePointContentSpec(Record, kw_only=True):
+class RestorePointContentSpec(Record, frozen=True, kw_only=True):
     """What never changes about a restore point."""
 
     id: str
@@ -251,7 +253,7 @@ class RestorePointContentSpec(Record, kw_only=True):
     repository: str = ""  # exported: path below the location's prefix
 
 
-class BoundPoint(Record, kw_only=True):
+class BoundPoint(Record, frozen=True, kw_only=True):
     """The RestorePoint that a content is bound to; written by the engine alone."""
 
     name: str
@@ -260,7 +262,7 @@ class BoundPoint(Record, kw_only=True):
     namespaceUID: str
 
 
-class RestorePointContentStatus(Record, kw_only=True):
+class RestorePointContentStatus(Record, frozen=True, kw_only=True):
     """The restore point itself. Written whole by one update, which makes it Ready."""
 
     state: PointState = "Building"
@@ -278,20 +280,20 @@ class RestorePointContentStatus(Record, kw_only=True):
     restorePointRef: BoundPoint | None = None
 
 
-class ContentRef(Record, kw_only=True):
+class ContentRef(Record, frozen=True, kw_only=True):
     """The content that a RestorePoint stands for."""
 
     name: str
     uid: str = ""
 
 
-class RestorePointSpec(Record, kw_only=True):
+class RestorePointSpec(Record, frozen=True, kw_only=True):
     """A handle in the application's namespace."""
 
     restorePointContentRef: ContentRef
 
 
-class RestorePointStatus(Record, kw_only=True):
+class RestorePointStatus(Record, frozen=True, kw_only=True):
     """A copy of what people want to see in `kubectl get`."""
 
     state: PointState = "Building"
@@ -301,7 +303,7 @@ class RestorePointStatus(Record, kw_only=True):
     physicalSizeBytes: int = 0
 
 
-class ObjectStoreSpec(Record, kw_only=True):
+class ObjectStoreSpec(Record, frozen=True, kw_only=True):
     """An S3 bucket."""
 
     name: str  # bucket
@@ -313,20 +315,20 @@ class ObjectStoreSpec(Record, kw_only=True):
     skipSSLVerify: bool = False
 
 
-class FileStoreSpec(Record, kw_only=True):
+class FileStoreSpec(Record, frozen=True, kw_only=True):
     """A folder that every node and the desktop see under the same path (a shared mount)."""
 
     path: str
 
 
-class CredentialRef(Record, kw_only=True):
+class CredentialRef(Record, frozen=True, kw_only=True):
     """The Secret in `kubehaven` that holds the location's access key."""
 
     secret: NamedRef
     secretType: Literal["AwsAccessKey"] = "AwsAccessKey"
 
 
-class LocationSpec(Record, kw_only=True):
+class LocationSpec(Record, frozen=True, kw_only=True):
     """Where exported points are stored."""
 
     type: Literal["ObjectStore", "FileStore"]
@@ -339,7 +341,7 @@ class LocationSpec(Record, kw_only=True):
     keyId: str = ""  # id of the location key, as in <prefix>/kubehaven.json
 
 
-class LocationStatus(Record, kw_only=True):
+class LocationStatus(Record, frozen=True, kw_only=True):
     """Whether the location can be used."""
 
     validation: Literal["", "Success", "Failed"] = ""
@@ -348,7 +350,7 @@ class LocationStatus(Record, kw_only=True):
     checkedAt: str = ""
 
 
-class Slots(Record, kw_only=True):
+class Slots(Record, frozen=True, kw_only=True):
     """How much may run at once."""
 
     jobs: int = 9
@@ -359,7 +361,7 @@ class Slots(Record, kw_only=True):
     restoresPerAction: int = 3
 
 
-class WorkerSettings(Record, kw_only=True):
+class WorkerSettings(Record, frozen=True, kw_only=True):
     """How worker pods are made."""
 
     image: str = ""
@@ -371,7 +373,7 @@ class WorkerSettings(Record, kw_only=True):
     memory: str = "400Mi"
 
 
-class SettingsSpec(Record, kw_only=True):
+class SettingsSpec(Record, frozen=True, kw_only=True):
     """Settings of a cluster; one object, `default`."""
 
     slots: Slots = Slots()
@@ -380,7 +382,7 @@ class SettingsSpec(Record, kw_only=True):
     objectsBudgetMiB: int = 64
 
 
-class Resource(Record, kw_only=True):
+class Resource(Record, frozen=True, kw_only=True):
     """What all of our resources have."""
 
     metadata: Meta = Meta()
@@ -388,21 +390,21 @@ class Resource(Record, kw_only=True):
     apiVersion: str = API_VERSION
 
 
-class BackupAction(Resource, kw_only=True):
+class BackupAction(Resource, frozen=True, kw_only=True):
     """A BackupAction in the cluster."""
 
     spec: BackupActionSpec
     status: ActionStatus = ActionStatus()
 
 
-class ExportAction(Resource, kw_only=True):
+class ExportAction(Resource, frozen=True, kw_only=True):
     """An ExportAction in the cluster."""
 
     spec: ExportActionSpec
     status: ActionStatus = ActionStatus()
 
 
-class RestoreAction(Resource, kw_only=True):
+class RestoreAction(Resource, frozen=True, kw_only=True):
     """A RestoreAction in the cluster."""
 
     spec: RestoreActionSpec
@@ -412,28 +414,28 @@ class RestoreAction(Resource, kw_only=True):
 Action = BackupAction | ExportAction | RestoreAction
 
 
-class RestorePoint(Resource, kw_only=True):
+class RestorePoint(Resource, frozen=True, kw_only=True):
     """A RestorePoint in the cluster."""
 
     spec: RestorePointSpec
     status: RestorePointStatus = RestorePointStatus()
 
 
-class RestorePointContent(Resource, kw_only=True):
+class RestorePointContent(Resource, frozen=True, kw_only=True):
     """A RestorePointContent in the cluster."""
 
     spec: RestorePointContentSpec
     status: RestorePointContentStatus = RestorePointContentStatus()
 
 
-class Location(Resource, kw_only=True):
+class Location(Resource, frozen=True, kw_only=True):
     """A Location in the cluster."""
 
     spec: LocationSpec
     status: LocationStatus = LocationStatus()
 
 
-class Settings(Resource, kw_only=True):
+class Settings(Resource, frozen=True, kw_only=True):
     """The Settings of a cluster."""
 
     spec: SettingsSpec = SettingsSpec()

@@ -34,7 +34,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all rows."""
 
 
-class ClusterView(View, kw_only=True):
+class ClusterView(View, frozen=True, kw_only=True):
     """A cluster that the user added."""
 
     name: str
@@ -51,7 +51,7 @@ class ClusterView(View, kw_only=True):
     insecure: bool = False  # TLS is not verified
 
 
-class VolumeView(View, kw_only=True):
+class VolumeView(View, frozen=True, kw_only=True):
     """A claim of an application."""
 
     name: str
@@ -62,7 +62,7 @@ class VolumeView(View, kw_only=True):
     problem: str = ""
 
 
-class WorkloadView(View, kw_only=True):
+class WorkloadView(View, frozen=True, kw_only=True):
     """A workload of an application."""
 
     kind: str
@@ -71,7 +71,7 @@ class WorkloadView(View, kw_only=True):
     wanted: int
 
 
-class ApplicationView(View, kw_only=True):
+class ApplicationView(View, frozen=True, kw_only=True):
     """An application: a namespace, live or known from its points only (`removed`)."""
 
     cluster: str
@@ -94,7 +94,7 @@ class ApplicationView(View, kw_only=True):
         return f"{self.cluster}/{self.name}"
 
 
-class PointVolumeView(View, kw_only=True):
+class PointVolumeView(View, frozen=True, kw_only=True):
     """A claim inside a point."""
 
     pvc: str
@@ -103,7 +103,7 @@ class PointVolumeView(View, kw_only=True):
     physical_size: int = -1
 
 
-class PointView(View, kw_only=True):
+class PointView(View, frozen=True, kw_only=True):
     """A restore point; local and exported copies of one moment are two rows with one `id`."""
 
     cluster: str
@@ -127,7 +127,7 @@ class PointView(View, kw_only=True):
         return f"{self.cluster}/{self.name}"
 
 
-class ActionView(View, kw_only=True):
+class ActionView(View, frozen=True, kw_only=True):
     """One action with its live state."""
 
     cluster: str
@@ -162,7 +162,7 @@ class ActionView(View, kw_only=True):
         return f"{self.cluster}/{self.uid}"
 
 
-class LocationView(View, kw_only=True):
+class LocationView(View, frozen=True, kw_only=True):
     """A location as the cluster knows it."""
 
     cluster: str
@@ -174,7 +174,7 @@ class LocationView(View, kw_only=True):
     key_id: str = ""
 
 
-class ActionRef(View, kw_only=True):
+class ActionRef(View, frozen=True, kw_only=True):
     """An action by name, as a call returns it."""
 
     cluster: str
@@ -184,7 +184,7 @@ class ActionRef(View, kw_only=True):
     uid: str = ""
 
 
-class PlannedObject(View, kw_only=True):
+class PlannedObject(View, frozen=True, kw_only=True):
     """One object of a plan: what would be done with it and why."""
 
     verb: Literal["create", "update", "keep", "skip"]
@@ -195,7 +195,7 @@ class PlannedObject(View, kw_only=True):
     reason: str = ""
 
 
-class Blocker(View, kw_only=True):
+class Blocker(View, frozen=True, kw_only=True):
     """Why a plan can't be carried out."""
 
     code: str
@@ -204,7 +204,7 @@ class Blocker(View, kw_only=True):
     hint: str = ""
 
 
-class PreparePlan(View, kw_only=True):
+class PreparePlan(View, frozen=True, kw_only=True):
     """What *prepare* would put into a cluster."""
 
     cluster: str
@@ -212,7 +212,7 @@ class PreparePlan(View, kw_only=True):
     hash: str
 
 
-class RestorePreview(View, kw_only=True):
+class RestorePreview(View, frozen=True, kw_only=True):
     """What a restore would do, in the order it would do it."""
 
     cluster: str
@@ -225,7 +225,7 @@ class RestorePreview(View, kw_only=True):
     hash: str = ""
 
 
-class BrowseEntry(View, kw_only=True):
+class BrowseEntry(View, frozen=True, kw_only=True):
     """A file, folder or object inside a restore point."""
 
     name: str

@@ -1,0 +1,1 @@
+"""Side by side with other tools: ratios in one run."""

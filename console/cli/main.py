@@ -1,0 +1,52 @@
+"""Parses `kubehaven <noun> …` and hands over to the noun's module.
+
+A noun's module offers `add_parser(subparsers)` and sets `run` in the parser's
+defaults: a function from the parsed arguments to an exit code. Modules are
+imported only when their noun is asked for, since some of them are heavy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import NamedTuple, Protocol, cast
+
+from console import __version__
+
+
+class Noun(NamedTuple):
+    """A first word of the command line."""
+
+    word: str
+    help: str
+    module: str
+
+
+class NounModule(Protocol):
+    """What the module of a noun offers."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add arguments and set `run`."""
+
+
+NOUNS: tuple[Noun, ...] = ()
+
+
+def run(arguments: list[str]) -> int:
+    """Carry the command out; returns the exit code (2 = usage)."""
+    parser = argparse.ArgumentParser(
+        prog="kubehaven", description="Protects, restores and migrates Kubernetes applications."
+    )
+    parser.add_argument("--version", action="version", version=f"kubehaven {__version__}")
+    words = parser.add_subparsers(dest="noun", metavar="COMMAND")
+    asked = arguments[0] if arguments else ""
+    for noun in NOUNS:
+        child = words.add_parser(noun.word, help=noun.help, description=noun.help)
+        if noun.word == asked:
+            cast("NounModule", importlib.import_module(noun.module)).configure(child)
+    parsed = parser.parse_args(arguments)
+    if "run" not in parsed:
+        parser.print_help(sys.stderr)
+        return 2
+    return int(parsed.run(parsed))

@@ -1,0 +1,1 @@
+"""The engine: what every host may import. No Qt below here."""

@@ -1,0 +1,1 @@
+"""The restic-format repository (format version 2): no asyncio, no Kubernetes."""

@@ -1,0 +1,1 @@
+"""What runs inside a worker pod: it moves bytes and knows no Kubernetes."""
