@@ -134,6 +134,7 @@ class VolumeProgress(Record, frozen=True, kw_only=True):
     filesDone: int = 0
     filesTotal: int = 0
     state: Literal["", "waiting", "running", "done", "failed"] = ""
+    snapshot: str = ""  # export: id of the volume's snapshot in the repository
 
 
 class Failure(Record, frozen=True, kw_only=True):
