@@ -254,6 +254,32 @@ class RestorePointContentSpec(Record, frozen=True, kw_only=True):
     repository: str = ""  # exported: path below the location's prefix
 
 
+class PointManifest(Record, frozen=True, kw_only=True):
+    """What a restore point is made of: `restore-point.json`, the same for local and exported ones.
+
+    Local: an immutable Secret in `kubehaven` holds it. Exported: it lies beside
+    the objects in the repository's `objects` snapshot.
+    """
+
+    version: int = 1
+    id: str
+    application: Application
+    clusterUID: str
+    actionUID: str = ""
+    attempt: int = 0
+    actionTime: str = ""
+    scheduledTime: str = ""
+    expiresAt: str = ""
+    policy: str = ""
+    createdBy: str = ""
+    cut: Cut = Cut()
+    volumes: tuple[VolumeArtifact, ...] = ()
+    objectCount: int = 0
+    objectBytes: int = 0
+    packs: tuple[str, ...] = ()  # local: digests of the sealed packs
+    labels: dict[str, str] = {}
+
+
 class BoundPoint(Record, frozen=True, kw_only=True):
     """The RestorePoint that a content is bound to; written by the engine alone."""
 

@@ -58,7 +58,7 @@ class VolumeView(View, frozen=True, kw_only=True):
     size: int
     storage_class: str
     phase: str
-    snapshottable: bool
+    snapshottable: bool | None = None  # None: nobody has looked yet
     problem: str = ""
 
 
