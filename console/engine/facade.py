@@ -85,8 +85,11 @@ class Clusters(Protocol):
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         """Carry a shown plan out; refused when it is no longer true (code `plan.stale`)."""
 
-    async def watch(self, name: str) -> None:
-        """Begin to send this cluster's rows as events, and to drive it if nobody does."""
+    async def watch(self, name: str, *, take_over: bool = False) -> None:
+        """Begin to send this cluster's rows as events, and to drive it if nobody does.
+
+        With `take_over`, drive it also where another engine holds the Lease.
+        """
 
 
 class Applications(Protocol):
