@@ -5,9 +5,14 @@ StoreError
 ├── AccessDenied      the credential is wrong or may not do this
 ├── NoSuchObject      the object is not there
 ├── NoSuchStore       the bucket or folder is not there, or the region or endpoint is wrong
+├── Untrusted         the server's certificate can't be trusted
 ├── ReadOnly          this store was opened for reading only
 ├── OutOfSpace        no room left (or quota)
-└── Damaged           what came back is not what was stored (short read, wrong size)
+├── Damaged           what came back is not what was stored
+│   └── ShortRead     the object ends before the range that was asked for
+├── Unusable          a URL or setting a store can't be opened with
+│   └── BadName       a name no object can have
+└── BadCredentials    the credentials can't be read: file, line, field
 """
 
 from __future__ import annotations
@@ -58,6 +63,12 @@ class NoSuchStore(StoreError):
     code = "store.no_store"
 
 
+class Untrusted(StoreError):
+    """TLS failed: the certificate is for another host, or signed by nobody we trust."""
+
+    code = "store.untrusted"
+
+
 class ReadOnly(StoreError):
     """The store was opened for reading only."""
 
@@ -74,3 +85,27 @@ class Damaged(StoreError):
     """What came back is not what was stored."""
 
     code = "store.damaged"
+
+
+class ShortRead(Damaged):
+    """The object ends before the range that was asked for."""
+
+    code = "store.short"
+
+
+class Unusable(StoreError):
+    """A URL or setting that no store can be opened with."""
+
+    code = "store.unusable"
+
+
+class BadName(Unusable):
+    """A name that no object can have."""
+
+    code = "store.name"
+
+
+class BadCredentials(StoreError):
+    """The credentials can't be read; the message names file and line or field, never a value."""
+
+    code = "store.credentials"

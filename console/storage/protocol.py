@@ -23,7 +23,9 @@ class ObjectStore(Protocol):
     """A flat, durable map from names to bytes.
 
     Every method raises `StoreError`; its `code` says which. `NoSuchObject`
-    is raised by `get`, `get_range` and `stat` alone.
+    is raised by `get`, `get_range` and `stat` alone. A name that breaks the
+    rules (`names`) raises `BadName`; what lies in a store under such a name is
+    not listed.
     """
 
     @property
@@ -48,7 +50,7 @@ class ObjectStore(Protocol):
         """The object's bytes, whole."""
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`; fewer raise `StoreError` (code `store.short`)."""
+        """Exactly `length` bytes from `offset`; fewer raise `ShortRead`."""
 
     def stat(self, name: str) -> ObjectInfo:
         """Name and size, without reading the bytes."""
@@ -61,7 +63,10 @@ class ObjectStore(Protocol):
         """
 
     def list_folders(self, prefix: str = "") -> Iterator[str]:
-        """The folders directly below a prefix: relative names, each ending with `/`."""
+        """The folders directly below a prefix: relative names, each ending with `/`.
+
+        A folder whose objects were all deleted may still be shown.
+        """
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""

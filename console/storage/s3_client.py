@@ -1,0 +1,108 @@
+"""The boto3 client of a store, with the settings that other S3 servers than Amazon's need."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from console.storage.errors import Unusable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from console.storage.credentials import Credentials
+    from console.storage.s3_address import S3Address
+
+CONNECTIONS = 32
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+
+
+class S3Settings(NamedTuple):
+    """How to talk to a server."""
+
+    region: str = ""  # "": what the host's name tells, else us-east-1
+    path_style: bool | None = None  # None: what this provider wants
+    skip_tls_verify: bool = False
+    ca_bundle: str = ""  # path of a PEM file, or the PEM text itself
+    proxy: str = ""  # "": as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say
+
+
+class CaFile:
+    """A CA bundle as the file that botocore wants; text is kept in one until `remove`."""
+
+    def __init__(self, bundle: str) -> None:
+        """Find or write the file.
+
+        Raises:
+            Unusable: There is no such file.
+        """
+        self.path = bundle
+        self._ours = bundle.lstrip().startswith("-----BEGIN")
+        if self._ours:
+            descriptor, self.path = tempfile.mkstemp(prefix="kubehaven-ca-", suffix=".pem")
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(bundle)
+        elif bundle and not Path(bundle).is_file():
+            raise Unusable(f"there is no CA bundle {bundle}", subject=bundle)
+
+    def remove(self) -> None:
+        """Delete the file if it is ours."""
+        if self._ours:
+            Path(self.path).unlink(missing_ok=True)
+
+
+def new_client(
+    address: S3Address, credentials: Credentials | None, settings: S3Settings, ca_path: str
+) -> S3Client:
+    """A client that may be shared by threads, from a session of its own.
+
+    Given credentials, neither the user's AWS files nor a profile have a say.
+    """
+    verify = False if settings.skip_tls_verify else (ca_path or None)
+    return _session(credentials).client(
+        "s3",
+        endpoint_url=address.endpoint,
+        region_name=settings.region or address.region or "us-east-1",
+        verify=verify,
+        config=_config(address, settings),
+    )
+
+
+def _session(credentials: Credentials | None) -> boto3.session.Session:
+    if credentials is None:
+        return boto3.session.Session()
+    core = botocore.session.Session()
+    for variable in ("config_file", "credentials_file"):
+        core.set_config_variable(variable, os.devnull)
+    core.set_credentials(
+        credentials.access_key_id,
+        credentials.secret_access_key,
+        credentials.session_token or None,
+    )
+    return boto3.session.Session(botocore_session=core)
+
+
+def _config(address: S3Address, settings: S3Settings) -> Config:
+    path_style = settings.path_style
+    if path_style is None:
+        path_style = not address.wants_bucket_in_host
+    style: Literal["path", "virtual"] = "path" if path_style else "virtual"
+    return Config(
+        signature_version="s3v4",
+        # Tencent COS and older servers refuse the checksums that newer SDKs add
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": style},
+        max_pool_connections=CONNECTIONS,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+    )
