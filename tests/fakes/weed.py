@@ -1,0 +1,139 @@
+"""A real S3 server on loopback: SeaweedFS (`weed mini`), one for the whole test session.
+
+Signatures are checked. Everything it writes lies in a temporary folder. It is
+stopped by its own process id.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from console.storage import Credentials, StoreError
+from console.storage.s3 import S3Store
+from console.storage.s3_address import parse_s3_url
+from console.storage.s3_client import S3Settings, new_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WEED = Path(sys.executable).parent / "weed"
+START_DEADLINE_S = 50.0
+POLL_S = 0.05
+READY = "ready"
+PORTS = (
+    *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port"),
+    *("filer.port.grpc", "s3.port", "s3.port.grpc", "admin.port", "admin.port.grpc"),
+)
+OFF = ("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
+
+
+class NotStarted(Exception):
+    """The server did not get ready; the message is the end of its log."""
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where the server listens and how to sign in."""
+
+    endpoint: str  # http://127.0.0.1:<port>
+    access_key: str
+    secret_key: str = field(repr=False)
+    pid: int
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(self.access_key, self.secret_key)
+
+    def new_bucket(self, name: str = "") -> str:
+        """Make an empty bucket and return its name."""
+        bucket = name or f"bucket-{secrets.token_hex(6)}"
+        address = parse_s3_url(f"s3:{self.endpoint}/{bucket}")
+        client = new_client(address, self.credentials, S3Settings(), "")
+        client.create_bucket(Bucket=bucket)
+        client.close()
+        return bucket
+
+    def new_url(self, prefix: str = "") -> str:
+        """A repository URL in a fresh bucket: `s3:http://127.0.0.1:<port>/<bucket>[/<prefix>]`."""
+        return "/".join(filter(None, [f"s3:{self.endpoint}", self.new_bucket(), prefix]))
+
+
+@contextmanager
+def running_weed(folder: Path, *options: str) -> Iterator[S3Server]:
+    """A server with its data in `folder`, ready to store; gone afterwards."""
+    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    access_key, secret_key = "kubehaven-test", secrets.token_urlsafe(24)
+    command = [
+        *(str(WEED), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-{name}={port}" for name, port in ports.items()),
+        *(f"-{side}={folder}/f.sock" for side in ("filer.localSocket", "s3.localFilerSocket")),
+        *("-master.telemetry=false", f"-bucket={READY}", *OFF, *options),
+    ]
+    keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **keys, "HOME": str(folder)},
+        )
+    try:
+        endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+        server = S3Server(endpoint, access_key, secret_key, process.pid)
+        _wait_until_it_stores(server, process, log)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The session's S3 server; `new_bucket()` and `new_url()` give each test its own place."""
+    with running_weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+def _wait_until_it_stores(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    store = S3Store(parse_s3_url(f"s3:{server.endpoint}/{READY}"), server.credentials)
+    deadline = time.monotonic() + START_DEADLINE_S
+    while not _stores(store):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=POLL_S)
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise NotStarted(log.read_text(errors="replace")[-2000:])
+    store.close()
+
+
+def _stores(store: S3Store) -> bool:
+    try:
+        store.put(READY, b"yes")
+    except StoreError:
+        return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
