@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from typing import NamedTuple, Protocol, cast
 
@@ -35,6 +37,19 @@ NOUNS: tuple[Noun, ...] = ()
 
 def run(arguments: list[str]) -> int:
     """Carry the command out; returns the exit code (2 = usage)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show ✓ is no failure
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _parse_and_run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone, as in `… | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _parse_and_run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="kubehaven", description="Protects, restores and migrates Kubernetes applications."
     )
@@ -45,7 +60,10 @@ def run(arguments: list[str]) -> int:
         child = words.add_parser(noun.word, help=noun.help, description=noun.help)
         if noun.word == asked:
             cast("NounModule", importlib.import_module(noun.module)).configure(child)
-    parsed = parser.parse_args(arguments)
+    try:
+        parsed = parser.parse_args(arguments)
+    except SystemExit as stop:  # 0 after --help, 2 after a wrong argument
+        return stop.code if isinstance(stop.code, int) else 2
     if "run" not in parsed:
         parser.print_help(sys.stderr)
         return 2
