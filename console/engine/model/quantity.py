@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_FORM = re.compile(r"^([+-]?[0-9.]+)(?:([eE][+-]?[0-9]+)|(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E))?$")
+_FORM = re.compile(
+    r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+    r"(?:([eE][+-]?[0-9]{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E))?$"
+)
 _UNITS = {
     "": Decimal(1),
     "n": Decimal("1e-9"),
@@ -23,3 +26,12 @@ def quantity_bytes(text: object) -> int:
         return -1
     value = Decimal(match[1] + (match[2] or "")) * _UNITS[match[3] or ""]
     return int(value.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def quantity_text(count: int) -> str:
+    """Bytes as a quantity, in the largest binary unit that loses nothing."""
+    for unit in reversed([unit for unit in _UNITS if unit.endswith("i")]):
+        size = int(_UNITS[unit])
+        if count and count % size == 0:
+            return f"{count // size}{unit}"
+    return str(count)
