@@ -1,0 +1,258 @@
+"""What exactly a restore does: a value that is shown, hashed, and then carried out.
+
+The hash names the work: the point, the target, every object as it will be
+created, every volume. It is the same in a preview and in the action, before and
+after the engine was replaced half-way; it depends neither on the order in which
+objects were read nor on anything that the target's server counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from console.engine.model.kinds import CLAIMS, NAMESPACES, Kind
+from console.engine.model.names import ANNOTATION_RESTORED_BY
+from console.engine.model.record import VolumeArtifact
+from console.engine.model.views import Blocker, PlannedObject, PointVolumeView, RestorePreview
+from console.engine.plan import findings
+from console.engine.plan.facts import LiveClass, LiveFacts, LiveObject, served_by_kind
+from console.engine.plan.order import waves
+from console.engine.plan.raw import group_kind, name_of, namespace_of, part, text
+from console.engine.plan.sanitise import RestoreContext, sanitise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from console.engine.facade import RestoreRequest
+    from console.engine.model.kinds import RawObject
+    from console.engine.model.record import RestorePointContent
+
+Verb = Literal["create", "keep"]
+
+
+class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of a restore."""
+
+    kind: Kind
+    obj: dict[str, Any]  # as it will be created
+    verb: Verb = "create"  # `keep`: it is there and stays as it is
+    changes: tuple[str, ...] = ()  # what was removed or changed, in words
+    done: bool = False  # this same action made it already
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return name_of(self.obj)
+
+
+class PlannedVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim with data: filled in `kubehaven-workers`, then handed over."""
+
+    claim: PlannedItem  # created by the hand-over, bound to its volume by name
+    artifact: VolumeArtifact  # how it was, and where its data is
+    size: int  # bytes to ask for
+    storage_class: str  # that it will have; empty when none could be found (a blocker says so)
+    access_modes: tuple[str, ...]
+    volume_mode: str
+
+
+class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore, before it is done. Nothing may be written while there are blockers."""
+
+    point: str  # id
+    target: str
+    namespace: PlannedItem
+    waves: tuple[tuple[PlannedItem, ...], ...]  # all but the Namespace and `volumes`
+    volumes: tuple[PlannedVolume, ...]
+    blockers: tuple[Blocker, ...] = ()
+    warnings: tuple[Blocker, ...] = ()
+    hash: str = ""
+
+
+def plan_restore(
+    objects: Iterable[RawObject],
+    *,
+    point: RestorePointContent,
+    request: RestoreRequest,
+    live: LiveFacts,
+    action_uid: str = "",
+) -> RestorePlan:
+    """Plan a restore of a point's objects and volumes into one namespace.
+
+    Args:
+        objects: As they were stored, in any order; what a backup leaves out was left out.
+        action_uid: The RestoreAction's; empty for a preview. Stamped on all that is made;
+            what stands in the target with this stamp is no clash.
+    """
+    source = point.spec.application.namespace
+    context = RestoreContext(
+        source_namespace=source,
+        target_namespace=request.target or source,
+        action_uid=action_uid,
+        storage_class_map=dict(request.storage_class_map),
+    )
+    planner = _Planner(context, live)
+    stored = tuple(obj for wave in waves(objects) for obj in wave)
+    planned = [planner.item(obj) for obj in stored if group_kind(obj) != ("", "Namespace")]
+    by_claim = {volume.pvc: volume for volume in point.status.volumes}
+    with_data = {
+        item.name: item for item in planned if item.kind == CLAIMS and item.name in by_claim
+    }
+    volumes = tuple(
+        planner.volume(item, by_claim[name]) for name, item in sorted(with_data.items())
+    )
+    rest = [item for item in planned if with_data.get(item.name) is not item]
+    plan = RestorePlan(
+        point=point.spec.id,
+        target=context.target_namespace,
+        namespace=planner.namespace(stored),
+        waves=_in_waves(rest),
+        volumes=volumes,
+    )
+    return msgspec.structs.replace(
+        plan,
+        blockers=(
+            *findings.about_point(point, with_data),
+            *findings.about_namespace(context.target_namespace, live),
+            *planner.blockers,
+        ),
+        warnings=findings.warnings(stored, context=context, served=live.served),
+        hash=_hash(plan),
+    )
+
+
+def to_preview(plan: RestorePlan, *, cluster: str = "") -> RestorePreview:
+    """The plan as people see it, in the order it is carried out."""
+    claims = [volume.claim for volume in plan.volumes]
+    rest = [item for wave in plan.waves for item in wave]
+    return RestorePreview(
+        cluster=cluster,
+        point=plan.point,
+        target=plan.target,
+        objects=tuple(_shown(item) for item in (plan.namespace, *claims, *rest)),
+        volumes=tuple(
+            PointVolumeView(
+                pvc=volume.claim.name,
+                size=volume.size,
+                logical_size=volume.artifact.logicalSize or -1,
+                physical_size=volume.artifact.physicalSize or -1,
+            )
+            for volume in plan.volumes
+        ),
+        blockers=plan.blockers,
+        warnings=plan.warnings,
+        hash=plan.hash,
+    )
+
+
+class _Planner:
+    """Plans object by object; collects blockers on the way."""
+
+    def __init__(self, context: RestoreContext, live: LiveFacts) -> None:
+        self.context = context
+        self.live = live
+        self.blockers: list[Blocker] = []
+        self._served = served_by_kind(live.served)
+        self._there = {(obj.resource, obj.name): obj for obj in live.objects}
+
+    def item(self, obj: RawObject) -> PlannedItem:
+        kind = self._kind(obj)
+        made, changes = sanitise(obj, context=self.context)
+        there = self._there.get((kind.resource, name_of(made)))
+        if there and not self._is_ours(there):
+            self.blockers.append(findings.exists(kind, self.context.target_namespace, made))
+        return PlannedItem(kind=kind, obj=made, changes=changes, done=bool(there))
+
+    def namespace(self, stored: tuple[RawObject, ...]) -> PlannedItem:
+        target, live = self.context.target_namespace, self.live
+        bare = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": target}}
+        found = next((obj for obj in stored if group_kind(obj) == ("", "Namespace")), bare)
+        made, changes = sanitise(found, context=self.context)
+        ours = bool(self.context.action_uid) and (
+            live.namespace_restored_by == self.context.action_uid
+        )
+        keeps = live.namespace_state != "absent" and not ours
+        return PlannedItem(
+            kind=NAMESPACES,
+            obj=made,
+            verb="keep" if keeps else "create",
+            changes=() if keeps else changes,
+            done=ours,
+        )
+
+    def volume(self, item: PlannedItem, artifact: VolumeArtifact) -> PlannedVolume:
+        spec = part(item.obj, "spec")
+        chosen = findings.class_of(item.obj, self.live.storage_classes)
+        if isinstance(chosen, Blocker):
+            self.blockers.append(chosen)
+        else:
+            self.blockers += findings.about_volume(artifact, chosen, item.obj)
+        name = chosen.name if isinstance(chosen, LiveClass) else ""
+        size = findings.size_of(item.obj, artifact)
+        return PlannedVolume(
+            claim=msgspec.structs.replace(item, obj=findings.sized(item.obj, size, name)),
+            artifact=artifact,
+            size=size,
+            storage_class=name,
+            access_modes=tuple(spec.get("accessModes") or artifact.accessModes),
+            volume_mode=text(item.obj, "spec", "volumeMode") or artifact.volumeMode,
+        )
+
+    def _is_ours(self, there: LiveObject) -> bool:
+        return bool(self.context.action_uid) and there.restored_by == self.context.action_uid
+
+    def _kind(self, obj: RawObject) -> Kind:
+        what = group_kind(obj)
+        version = text(obj, "apiVersion").rpartition("/")[2]
+        kind = self._served.get((what, version))
+        if kind:
+            return kind
+        self.blockers.append(findings.not_served(obj, self.live.served))
+        return Kind(
+            what.group, version, f"{what.kind.lower()}s", what.kind, bool(namespace_of(obj))
+        )
+
+
+def _in_waves(planned: list[PlannedItem]) -> tuple[tuple[PlannedItem, ...], ...]:
+    # sanitising keeps group, kind and the order inside a wave; items are looked up by identity
+    by_obj = {id(item.obj): item for item in planned}
+    return tuple(
+        tuple(by_obj[id(obj)] for obj in wave) for wave in waves(item.obj for item in planned)
+    )
+
+
+def _shown(item: PlannedItem) -> PlannedObject:
+    reason = ""
+    if item.done:
+        reason = "made by this action already"
+    elif item.verb == "keep":
+        reason = "it is there and stays as it is"
+    return PlannedObject(
+        verb=item.verb,
+        resource=item.kind.resource,
+        namespace=namespace_of(item.obj),
+        name=item.name,
+        changes=item.changes,
+        reason=reason,
+    )
+
+
+def _hash(plan: RestorePlan) -> str:
+    work = {
+        "point": plan.point,
+        "target": plan.target,
+        "namespace": [plan.namespace.verb, _unstamped(plan.namespace)],
+        "objects": [[_unstamped(item) for item in wave] for wave in plan.waves],
+        "volumes": [[_unstamped(v.claim), v.artifact, v.storage_class] for v in plan.volumes],
+    }
+    return hashlib.sha256(msgspec.json.encode(work, order="sorted")).hexdigest()
+
+
+def _unstamped(item: PlannedItem) -> RawObject:
+    metadata = part(item.obj, "metadata")
+    notes = part(metadata, "annotations")
+    kept = {key: value for key, value in notes.items() if key != ANNOTATION_RESTORED_BY}
+    return {**item.obj, "metadata": {**metadata, "annotations": kept}}
