@@ -1,0 +1,167 @@
+"""Who may start now: slots, fair between applications. No clock, no sleeping task.
+
+An entry is one unit of work that asks for slots: a whole action, one snapshot,
+one worker Job. The order is priority, then the application that holds least of
+the same work, then age; the first that must wait for a cluster-wide slot keeps
+what comes free from those behind it, so that small ones never starve a big one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from console.engine.model.record import Slots
+
+Work = Literal["snapshot", "export", "restore", "job"]
+Pool = Literal["jobs", "snapshots", "exports", "restores"]
+Reason = Literal["NoSlot", "ActionLimit", "Paused"]
+
+# what each work takes; every export and restore of a volume is a worker Job too
+POOLS: dict[Work, tuple[Pool, ...]] = {
+    "snapshot": ("snapshots",),
+    "export": ("jobs", "exports"),
+    "restore": ("jobs", "restores"),
+    "job": ("jobs",),
+}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that holds slots, or waits for them."""
+
+    key: str  # unique
+    work: Work
+    action: str  # uid: per-action limits count by it
+    label: str  # the action in words, shown to those who wait
+    application: str
+    priority: int = 0  # the higher, the sooner
+    queued_at: str = ""  # RFC 3339 UTC
+    units: int = 1  # slots of each pool; no more than the limits count
+    paused: bool = False
+    running: bool = False
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that may not start yet."""
+
+    key: str
+    position: int  # 1 = next; 0 = paused
+    reason: Reason
+    message: str
+    held_by: tuple[str, ...] = ()  # labels of those who hold what it waits for
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may start, in order, and who waits, the next first."""
+
+    start: tuple[str, ...]
+    waiting: tuple[Waiting, ...]
+
+
+def schedule(entries: Iterable[Entry], slots: Slots) -> Schedule:
+    """Decide over all entries of one cluster; independent of their order."""
+    everything = sorted(entries, key=lambda entry: entry.key)
+    table = _Table(slots)
+    for entry in everything:
+        if entry.running:
+            table.take(entry)
+    paused = [entry for entry in everything if entry.paused and not entry.running]
+    rest = [entry for entry in everything if not entry.paused and not entry.running]
+    start: list[str] = []
+    waiting: list[Waiting] = []
+    while rest:
+        entry = min(rest, key=table.order)
+        rest.remove(entry)
+        stop = table.obstacle(entry)
+        if stop is None:
+            table.take(entry)
+            start.append(entry.key)
+        else:
+            waiting.append(table.waits(entry, stop, position=len(waiting) + 1))
+            if stop != "own":
+                table.reserve(entry)
+    waiting += [
+        Waiting(key=entry.key, position=0, reason="Paused", message="paused by a person")
+        for entry in sorted(paused, key=table.order)
+    ]
+    return Schedule(start=tuple(start), waiting=tuple(waiting))
+
+
+Obstacle = Pool | Literal["own"]
+
+
+class _Table:
+    """The slots that are taken, and by whom."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._limits: dict[Pool, int] = {
+            "jobs": slots.jobs,
+            "snapshots": slots.snapshots,
+            "exports": slots.exports,
+            "restores": slots.restores,
+        }
+        self._own: dict[Work, int] = {
+            "export": slots.exportsPerAction,
+            "restore": slots.restoresPerAction,
+        }
+        self._taken: Counter[Pool] = Counter()
+        self._reserved: set[Pool] = set()
+        self._by_action: Counter[tuple[Work, str]] = Counter()
+        self._by_application: Counter[tuple[Work, str]] = Counter()
+        self._holders: list[Entry] = []
+
+    def order(self, entry: Entry) -> tuple[int, int, str, str]:
+        held = self._by_application[entry.work, entry.application]
+        return (-entry.priority, held, entry.queued_at, entry.key)
+
+    def take(self, entry: Entry) -> None:
+        units = self._units(entry)
+        for pool in POOLS[entry.work]:
+            self._taken[pool] += units
+        self._by_action[entry.work, entry.action] += units
+        self._by_application[entry.work, entry.application] += units
+        self._holders.append(entry)
+
+    def reserve(self, entry: Entry) -> None:
+        """What comes free in its pools is this entry's."""
+        self._reserved.update(POOLS[entry.work])
+
+    def obstacle(self, entry: Entry) -> Obstacle | None:
+        units = self._units(entry)
+        own = self._own.get(entry.work)
+        if own is not None and self._by_action[entry.work, entry.action] + units > max(1, own):
+            return "own"
+        for pool in POOLS[entry.work]:
+            full = self._taken[pool] + units > max(1, self._limits[pool])
+            if full or pool in self._reserved:
+                return pool
+        return None
+
+    def waits(self, entry: Entry, stop: Obstacle, *, position: int) -> Waiting:
+        if stop == "own":
+            holders = {held.label for held in self._holders if held.action == entry.action}
+            limit = self._own[entry.work]
+            message = f"its action has {limit} {entry.work}s under way, as many as it may"
+        else:
+            holders = {held.label for held in self._holders if stop in POOLS[held.work]}
+            message = f"{self._taken[stop]} of {self._limits[stop]} slots for {stop} are taken"
+        return Waiting(
+            key=entry.key,
+            position=position,
+            reason="ActionLimit" if stop == "own" else "NoSlot",
+            message=message,
+            held_by=tuple(sorted(holders)),
+        )
+
+    def _units(self, entry: Entry) -> int:
+        # more than a limit could ever give would wait for ever
+        caps = [max(1, self._limits[pool]) for pool in POOLS[entry.work]]
+        own = self._own.get(entry.work)
+        if own is not None:
+            caps.append(max(1, own))
+        return max(1, min(entry.units, *caps))
