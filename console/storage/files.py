@@ -1,21 +1,20 @@
 """A store in a folder: a local disk, an NFS export, a mounted volume.
 
 An object is the file of that path, so a folder with a restic repository in it
-is read and written as restic itself does. A file is written beside its place
-under a temporary name, flushed, and moved; then the folder is flushed.
+is read and written as restic itself does. Writes are whole and durable
+(`durable`), under temporary names that neither we nor restic take for an object.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
-import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.storage.durable import create_file, flush_folder, replace_file, temporary_beside
 from console.storage.errors import (
     AccessDenied,
     BadName,
@@ -27,7 +26,7 @@ from console.storage.errors import (
     StoreError,
     Unavailable,
 )
-from console.storage.names import TEMPORARY, checked_name, checked_prefix, is_object_name
+from console.storage.names import checked_name, checked_prefix, is_object_name
 from console.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ _AWAY = {
     for name in ("ESTALE", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN", "EREMOTEIO")
     if hasattr(errno, name)
 }
-_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EMLINK, getattr(errno, "ENOTSUP", errno.ENOSYS)}
-_NO_FLUSH = {errno.EINVAL, getattr(errno, "ENOTSUP", errno.EINVAL)}
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -62,17 +59,14 @@ class FileStore:
     def put(self, name: str, data: bytes | memoryview) -> None:
         """Store an object whole."""
         path = self._path(name)
-        with self._told(name), self._written(path, data) as temporary:
-            os.replace(temporary, path)
+        with self._told(name):
+            replace_file(path, data)
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
         """Store an object unless the name exists; False when it does."""
         path = self._path(name)
         with self._told(name):
-            if path.exists():
-                return False
-            with self._written(path, data) as temporary:
-                return _move_to_free_name(temporary, path)
+            return create_file(path, data)
 
     def get(self, name: str) -> bytes:
         """The object's bytes, whole."""
@@ -127,7 +121,7 @@ class FileStore:
         with self._told(name), suppress(*_MISSING):
             if not path.is_dir():
                 path.unlink()
-                _flush_folder(path.parent)
+                flush_folder(path.parent)
 
     def clock(self) -> float:
         """The time the file system gives a new file: the file server's, on NFS.
@@ -136,7 +130,7 @@ class FileStore:
         """
         if not self._root.is_dir():
             raise self._no_folder()
-        probe = self._root / f"{TEMPORARY}{secrets.token_hex(8)}"
+        probe = temporary_beside(self._root / "clock")
         try:
             with probe.open("xb") as file:
                 return os.fstat(file.fileno()).st_mtime
@@ -162,23 +156,6 @@ class FileStore:
                 if not self._root.is_dir():
                     raise self._no_folder() from None
                 return []
-
-    @contextmanager
-    def _written(self, path: Path, data: bytes | memoryview) -> Iterator[Path]:
-        """The data, durable under a temporary name; afterwards the move is made durable."""
-        _make_folders(path.parent)
-        temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-        try:
-            with open(temporary, "xb", buffering=0, opener=_private) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-                os.fsync(file.fileno())
-            yield temporary
-        finally:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-        _flush_folder(path.parent)
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
@@ -208,58 +185,3 @@ class FileStore:
     def _no_folder(self) -> NoSuchStore:
         hint = "Create the folder, or mount what should be there."
         return NoSuchStore(f"there is no folder {self._root}", subject=self.url, hint=hint)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _make_folders(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folders(folder.parent)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    _flush_folder(folder.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    if sys.platform == "win32":
-        return  # a folder can't be opened there; NTFS journals the move
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _move_to_free_name(temporary: Path, path: Path) -> bool:
-    """Give a finished file its name unless that is taken; exactly one of several movers wins."""
-    try:
-        if sys.platform == "win32":
-            temporary.rename(path)  # refuses a taken name there
-        else:
-            os.link(temporary, path)
-    except FileExistsError:
-        # An NFS client that repeats a lost request sees its own first success.
-        return temporary.stat().st_nlink > 1
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return _move_under_lock(temporary, path)
-    return True
-
-
-def _move_under_lock(temporary: Path, path: Path) -> bool:
-    """The same where the file system has no hard links (FAT, some network mounts)."""
-    import fcntl  # POSIX only, as is whoever comes here
-
-    with (path.parent / f"{TEMPORARY}lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return False
-        temporary.rename(path)
-        return True
