@@ -84,8 +84,9 @@ class Draft:
 
     def annotate(self, key: str, value: str) -> None:
         """Set an annotation."""
-        metadata = self.obj.setdefault("metadata", {})
+        metadata = self.part("metadata")
         metadata["annotations"] = {**annotations_of(self.obj), key: value}
+        self.obj["metadata"] = metadata
 
     def drop_keys(self, holder: dict[str, Any], keys: Iterable[str], what: str) -> bool:
         """Remove keys from a mapping of the draft; whether any was there."""

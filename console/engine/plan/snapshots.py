@@ -44,9 +44,10 @@ if TYPE_CHECKING:
 
 SNAPSHOT_GROUP = "snapshot.storage.k8s.io"
 SNAPSHOT_API = f"{SNAPSHOT_GROUP}/v1"
-DELETION_SECRET_NAME = f"{SNAPSHOT_GROUP}/deletion-secret-name"
-DELETION_SECRET_NAMESPACE = f"{SNAPSHOT_GROUP}/deletion-secret-namespace"
-_DEFAULT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
+_ANNOTATIONS = "snapshot.storage.kubernetes.io"  # not the group's name
+DELETION_SECRET_NAME = f"{_ANNOTATIONS}/deletion-secret-name"
+DELETION_SECRET_NAMESPACE = f"{_ANNOTATIONS}/deletion-secret-namespace"
+_DEFAULT_CLASS = f"{_ANNOTATIONS}/is-default-class"
 _ONE = "ReadWriteOncePod"
 
 
