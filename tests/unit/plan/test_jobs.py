@@ -1,0 +1,215 @@
+"""Worker Jobs: the right arguments and mounts, few rights, no secret where it can be read."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, get_args
+
+import pytest
+
+from console.engine.model.record import WorkerSettings
+from console.engine.plan.jobs import (
+    DEFAULT_IMAGE,
+    Command,
+    PackSource,
+    WorkerRequest,
+    job_secret,
+    pack_copy,
+    worker_job,
+)
+from console.engine.plan.placement import placement_of
+from console.engine.plan.snapshots import Origin
+from tests.builders.objects import deployment, made
+
+ORIGIN = Origin(action_uid="a-1", point="visits-1", application="visits", attempt=1)
+SECRETS = {"password": b"hush-hush", "ca.crt": b"PEM"}
+COMMANDS: tuple[Command, ...] = get_args(Command)
+
+
+def request(command: Command = "backup", **more: Any) -> WorkerRequest:
+    return WorkerRequest(
+        command=command,
+        origin=ORIGIN,
+        step="export",
+        subject="data",
+        job={"version": 1, "point": "visits-1"},
+        secrets=SECRETS,
+        **more,
+    )
+
+
+def pod(asked: WorkerRequest, settings: WorkerSettings | None = None) -> dict[str, Any]:
+    spec: dict[str, Any] = worker_job(asked, settings or WorkerSettings())["spec"]["template"][
+        "spec"
+    ]
+    return spec
+
+
+def test_the_arguments_are_the_contracts() -> None:
+    assert pod(request(claim="kh-1"))["containers"][0]["args"] == [
+        "worker",
+        "backup",
+        "--job",
+        "/kubehaven/job/job.json",
+        "--secrets",
+        "/kubehaven/secrets",
+        "--termination-log",
+        "/dev/termination-log",
+        "--volume",
+        "/kubehaven/volume",
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_path_in_the_arguments_is_mounted(command: Command) -> None:
+    asked = request(command, claim="kh-1" if command in {"backup", "restore"} else "")
+    container = pod(asked)["containers"][0]
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    for argument in container["args"]:
+        if argument.startswith("/kubehaven"):
+            assert any(argument == path or argument.startswith(f"{path}/") for path in mounts)
+    names = [volume["name"] for volume in pod(asked)["volumes"]]
+    assert sorted(names) == sorted(mount["name"] for mount in container["volumeMounts"])
+
+
+def test_a_volume_is_read_only_for_a_backup_alone() -> None:
+    expected: dict[Command, bool] = {"backup": True, "restore": False}
+    for command, read_only in expected.items():
+        spec = pod(request(command, claim="kh-1"))
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "volume"]
+        (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "volume"]
+        assert volume["persistentVolumeClaim"] == {"claimName": "kh-1", "readOnly": read_only}
+        assert mount.get("readOnly", False) is read_only
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "capabilities"),
+    [
+        ("init", "", None),
+        ("verify", "", None),
+        ("objects", "/srv/backups", ["DAC_OVERRIDE"]),
+        ("backup", "", ["DAC_OVERRIDE"]),
+        ("restore", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
+    ],
+)
+def test_only_the_named_capabilities(
+    command: Command, folder: str, capabilities: list[str] | None
+) -> None:
+    spec = pod(request(command, folder=folder))
+    context = spec["containers"][0]["securityContext"]
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert context["capabilities"].get("add") == capabilities
+    assert context["readOnlyRootFilesystem"]
+    assert not context["allowPrivilegeEscalation"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_a_folder_has_the_same_path_in_the_pod() -> None:
+    spec = pod(request("init", folder="/srv/backups"))
+    (volume,) = [v for v in spec["volumes"] if "hostPath" in v]
+    (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+    assert volume["hostPath"]["path"] == mount["mountPath"] == "/srv/backups"
+
+
+def test_packs_lie_in_one_folder() -> None:
+    packs = (PackSource("kh-a", "pack", "1"), PackSource("kh-b", "pack", "2"))
+    spec = pod(request("objects", packs=packs))
+    (volume,) = [v for v in spec["volumes"] if v["name"] == "packs"]
+    assert [s["secret"]["name"] for s in volume["projected"]["sources"]] == ["kh-a", "kh-b"]
+    assert volume["projected"]["sources"][1]["secret"]["items"] == [{"key": "pack", "path": "2"}]
+
+
+def test_a_job_is_retried_by_kubernetes_but_never_beside_itself_or_in_vain() -> None:
+    spec = worker_job(request(), WorkerSettings())["spec"]
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert not {"ttlSecondsAfterFinished", "activeDeadlineSeconds"} & spec.keys()
+    assert spec["backoffLimit"] > 0
+    ignore, fail = spec["podFailurePolicy"]["rules"]
+    assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert 0 not in fail["onExitCodes"]["values"]
+    assert 1 not in fail["onExitCodes"]["values"]
+
+
+def test_settings_reach_the_pod() -> None:
+    settings = WorkerSettings(
+        image="registry.example.test/kubehaven@sha256:1",
+        imagePullSecrets=("pull",),
+        nodeSelector={"disk": "fast"},
+        tolerations=({"key": "backup"},),
+        priorityClassName="low",
+        cpu="2",
+        memory="1Gi",
+    )
+    spec = pod(request(), settings)
+    container = spec["containers"][0]
+    assert container["image"] == "registry.example.test/kubehaven@sha256:1"
+    assert container["resources"] == {
+        "requests": {"cpu": "2", "memory": "1Gi"},
+        "limits": {"memory": "1Gi"},
+    }
+    assert spec["imagePullSecrets"] == [{"name": "pull"}]
+    assert spec["nodeSelector"] == {"disk": "fast"}
+    assert spec["tolerations"] == [{"key": "backup"}]
+    assert spec["priorityClassName"] == "low"
+    assert pod(request())["containers"][0]["image"] == DEFAULT_IMAGE
+
+
+def test_secrets_are_in_the_jobs_secret_and_nowhere_else() -> None:
+    asked = request()
+    secret = job_secret(asked)
+    data = {name: base64.b64decode(value) for name, value in secret["data"].items()}
+    assert data.pop("job.json") == b'{"point":"visits-1","version":1}'
+    assert data == SECRETS
+    assert secret["immutable"]
+    shown = repr(asked) + json.dumps(worker_job(asked, WorkerSettings()))
+    assert "hush" not in shown
+    assert base64.b64encode(b"hush-hush").decode() not in shown
+
+
+def test_job_and_secret_have_one_name_which_is_derived() -> None:
+    asked = request()
+    names = {worker_job(asked, WorkerSettings())["metadata"]["name"]}
+    names.add(job_secret(asked)["metadata"]["name"])
+    assert names == {asked.name, ORIGIN.name("export", "data")}
+
+
+def test_packs_are_copied_for_one_job() -> None:
+    pack = made("Secret", "kh-pack", namespace="kubehaven", data={"pack": "eA=="})
+    copy = pack_copy(pack, request())
+    assert copy["metadata"]["namespace"] == "kubehaven-workers"
+    assert copy["data"] == {"pack": "eA=="}
+    assert copy["metadata"]["name"] not in {"kh-pack", request().name}
+
+
+def test_a_volume_is_filled_where_its_pods_may_run() -> None:
+    affinity: dict[str, Any] = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}
+    }
+    web = deployment(
+        nodeSelector={"zone": "a"},
+        affinity={"nodeAffinity": affinity, "podAffinity": {"x": 1}},
+        tolerations=[{"key": "t"}],
+    )
+    found = placement_of("data", [deployment("other", claim="log"), web])
+    assert found.node_selector == {"zone": "a"}
+    spec = pod(
+        request("restore", claim="kh-1", placement=found), WorkerSettings(nodeSelector={"b": "c"})
+    )
+    assert spec["nodeSelector"] == {"b": "c", "zone": "a"}
+    assert spec["affinity"] == {"nodeAffinity": affinity}
+    assert spec["tolerations"] == [{"key": "t"}]
+
+
+def test_claims_of_a_set_are_found_by_their_template() -> None:
+    template = {"metadata": {"name": "data"}, "spec": {}}
+    body = {"containers": [{"name": "c"}], "nodeSelector": {"zone": "b"}}
+    db = made(
+        "StatefulSet",
+        "db",
+        api="apps/v1",
+        spec={"volumeClaimTemplates": [template], "template": {"spec": body}},
+    )
+    assert placement_of("data-db-1", [db]).node_selector == {"zone": "b"}
+    assert placement_of("data-db-x", [db]).node_selector == {}

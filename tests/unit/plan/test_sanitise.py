@@ -1,0 +1,395 @@
+"""What a restore changes in objects: a table per kind, and what holds for all of them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.engine.plan.rules.network import LAST_APPLIED
+from console.engine.plan.sanitise import RULES, RestoreContext, sanitise
+from tests.builders.objects import claim, deployment, made, namespace, service
+
+if TYPE_CHECKING:
+    from console.engine.model.kinds import RawObject
+
+HERE = RestoreContext(source_namespace="visits", target_namespace="visits", action_uid="a-1")
+AWAY = RestoreContext(
+    source_namespace="visits",
+    target_namespace="copy",
+    action_uid="a-1",
+    storage_class_map={"standard": "fast", "fast": "slow", "": "plain"},
+)
+
+
+def clean(obj: RawObject, context: RestoreContext = HERE) -> RawObject:
+    return sanitise(obj, context=context).obj
+
+
+def notes(obj: RawObject) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in obj["metadata"].get("annotations", {}).items()
+        if not key.startswith("kubehaven.io/")
+    }
+
+
+def test_only_what_somebody_wrote_stays_in_the_metadata() -> None:
+    obj = made(
+        "Widget",
+        "w",
+        api="example.test/v1",
+        owner=("example.test/v1", "Parent", "p"),
+        meta={
+            "labels": {"app": "w"},
+            "annotations": {"note": "keep"},
+            "finalizers": ["example.test/clean", "foregroundDeletion"],
+            "generation": 7,
+            "selfLink": "/x",
+            "generateName": "w-",
+            "deletionTimestamp": "2026-11-24T10:00:00Z",
+            "deletionGracePeriodSeconds": 0,
+        },
+        spec={"deep": {"er": [1, {"x": None}]}},
+        status={"ready": True},
+    )
+    found = sanitise(obj, context=HERE)
+    assert found.obj == {
+        "apiVersion": "example.test/v1",
+        "kind": "Widget",
+        "metadata": {
+            "name": "w",
+            "namespace": "visits",
+            "labels": {"app": "w"},
+            "annotations": {
+                "note": "keep",
+                "kubehaven.io/restoredBy": "a-1",
+                "kubehaven.io/sourceUID": "uid-Widget-w",
+            },
+            "finalizers": ["example.test/clean"],
+        },
+        "spec": {"deep": {"er": [1, {"x": None}]}},
+    }
+    told = "; ".join(found.changes)
+    for word in ("uid", "managedFields", "status", "ownerReferences", "foregroundDeletion"):
+        assert word in told
+
+
+def test_the_stamp_of_an_earlier_restore_is_not_taken_along() -> None:
+    obj = made("Secret", "s", meta={"annotations": {"kubehaven.io/restoredBy": "old"}})
+    assert clean(obj)["metadata"]["annotations"]["kubehaven.io/restoredBy"] == "a-1"
+    preview = RestoreContext(source_namespace="visits", target_namespace="visits")
+    assert "kubehaven.io/restoredBy" not in clean(obj, preview)["metadata"]["annotations"]
+
+
+def test_namespace() -> None:
+    found = clean(namespace(finalizers=["x/y"]), AWAY)
+    assert found["metadata"]["name"] == "copy"
+    assert found["metadata"]["labels"] == {"team": "web"}
+    assert notes(found) == {"note": "keep"}
+    assert "finalizers" not in found["metadata"]
+    assert not {"spec", "status"} & found.keys()
+
+
+def test_a_deployments_template_is_not_touched() -> None:
+    obj = deployment()
+    found = clean(obj)
+    assert found["spec"] == obj["spec"]
+    assert notes(found) == {}
+
+
+def test_claim() -> None:
+    data = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"}
+    obj = claim(dataSource=data, dataSourceRef=data, selector={"matchLabels": {"a": "b"}})
+    found = clean(obj, AWAY)
+    assert notes(found) == {"note": "keep"}
+    assert "finalizers" not in found["metadata"]
+    assert found["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "volumeMode": "Filesystem",
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "fast",
+    }
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "context", "expected"),
+    [
+        (None, HERE, {}),
+        (None, AWAY, {"storageClassName": "plain"}),
+        ("", HERE, {"storageClassName": "", "selector": {"x": "y"}}),
+        ("", AWAY, {"storageClassName": "plain"}),
+        ("standard", HERE, {"storageClassName": "standard"}),
+        ("standard", AWAY, {"storageClassName": "fast"}),
+        ("other", AWAY, {"storageClassName": "other"}),
+    ],
+)
+def test_storage_class_and_selector(
+    storage_class: str | None, context: RestoreContext, expected: dict[str, Any]
+) -> None:
+    spec = clean(claim(storage_class=storage_class, selector={"x": "y"}), context)["spec"]
+    assert {key: spec[key] for key in ("storageClassName", "selector") if key in spec} == expected
+
+
+def test_a_class_said_by_the_old_annotation_is_mapped_too() -> None:
+    obj = claim(storage_class=None)
+    obj["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"] = "standard"
+    found = clean(obj, AWAY)
+    assert found["spec"]["storageClassName"] == "fast"
+    assert notes(found) == {"note": "keep"}
+
+
+def test_claim_templates_get_the_mapped_class() -> None:
+    template = {"metadata": {"name": "data"}, "spec": {"storageClassName": "standard"}}
+    obj = made("StatefulSet", "db", api="apps/v1", spec={"volumeClaimTemplates": [template]})
+    found = sanitise(obj, context=AWAY)
+    assert found.obj["spec"]["volumeClaimTemplates"][0]["spec"] == {"storageClassName": "fast"}
+    assert any("claim template data: standard -> fast" in change for change in found.changes)
+
+
+def applied(spec: dict[str, Any]) -> dict[str, str]:
+    return {LAST_APPLIED: json.dumps({"spec": spec})}
+
+
+HTTP = {"name": "http", "port": 80, "protocol": "TCP", "nodePort": 30080}
+UNNAMED = {"port": 80, "nodePort": 30080}
+OWNED: dict[str, Any] = {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:nodePort": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("obj", "kept"),
+    [
+        (service(ports=[HTTP]), False),
+        (service(ports=[HTTP], owned=OWNED), True),
+        (service(ports=[HTTP], annotations=applied({"ports": [HTTP]})), True),
+        (service(ports=[HTTP], annotations=applied({"ports": [{"name": "http"}]})), False),
+        (service(ports=[HTTP], annotations=applied({}), owned=OWNED), False),  # annotation wins
+        (service(ports=[HTTP], annotations=applied({"ports": [HTTP | {"name": "b"}]})), False),
+        (service(ports=[UNNAMED], annotations=applied({"ports": [UNNAMED]})), True),
+        (service(ports=[HTTP], annotations={LAST_APPLIED: "{"}), False),
+        (service(ports=[HTTP], type="ExternalName"), True),
+    ],
+    ids=[
+        "given",
+        "owned",
+        "applied",
+        "applied-without",
+        "wins",
+        "other",
+        "unnamed",
+        "bad",
+        "external",
+    ],
+)
+def test_node_ports(obj: RawObject, kept: bool) -> None:
+    assert ("nodePort" in clean(obj)["spec"]["ports"][0]) is kept
+
+
+def test_a_service_gets_addresses_of_its_own() -> None:
+    spec = clean(service(healthCheckNodePort=31000, externalTrafficPolicy="Local"))["spec"]
+    assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} & spec.keys()
+    assert "healthCheckNodePort" not in spec
+    assert spec["externalTrafficPolicy"] == "Local"
+
+
+def test_a_headless_service_stays_headless() -> None:
+    spec = clean(service(clusterIP="None", clusterIPs=["None"]))["spec"]
+    assert (spec["clusterIP"], spec["clusterIPs"]) == ("None", ["None"])
+
+
+def test_families_and_health_port_that_somebody_asked_for_stay() -> None:
+    owned: dict[str, Any] = {
+        "f:ipFamilies": {},
+        "f:ipFamilyPolicy": {},
+        "f:healthCheckNodePort": {},
+    }
+    spec = clean(service(owned=owned, healthCheckNodePort=31000))["spec"]
+    assert spec["ipFamilies"] == ["IPv4"]
+    assert spec["healthCheckNodePort"] == 31000
+
+
+def test_a_service_forgets_the_sources_load_balancer() -> None:
+    obj = service(annotations={"service.kubernetes.io/loadbalance-id": "lb-1", "note": "keep"})
+    obj["metadata"]["finalizers"] = ["service.kubernetes.io/load-balancer-cleanup", "x/y"]
+    found = clean(obj)
+    assert notes(found) == {"note": "keep"}
+    assert found["metadata"]["finalizers"] == ["x/y"]
+
+
+def test_service_account() -> None:
+    obj = made(
+        "ServiceAccount",
+        "web",
+        secrets=[{"name": "web-token-abcde"}, {"name": "mine"}],
+        imagePullSecrets=[{"name": "web-dockercfg-abcde"}],
+    )
+    found = clean(obj)
+    assert found["secrets"] == [{"name": "mine"}]
+    assert "imagePullSecrets" not in found
+
+
+def test_a_token_asked_for_by_hand_is_asked_for_again() -> None:
+    obj = made(
+        "Secret",
+        "t",
+        type="kubernetes.io/service-account-token",
+        meta={
+            "annotations": {
+                "kubernetes.io/service-account.name": "web",
+                "kubernetes.io/service-account.uid": "u",
+            }
+        },
+        data={"token": "dA==", "ca.crt": "Yw==", "namespace": "dg=="},
+    )
+    found = sanitise(obj, context=HERE)
+    assert "data" not in found.obj
+    assert notes(found.obj) == {"kubernetes.io/service-account.name": "web"}
+    assert "dA==" not in "".join(found.changes)
+
+
+def test_other_secrets_keep_their_content() -> None:
+    obj = made("Secret", "s", type="Opaque", data={"token": "dA=="}, immutable=True)
+    found = clean(obj)
+    assert (found["data"], found["immutable"]) == ({"token": "dA=="}, True)
+
+
+def test_subjects_of_the_old_namespace_become_subjects_of_the_new_one() -> None:
+    subjects = [
+        {"kind": "ServiceAccount", "name": "web", "namespace": "visits"},
+        {"kind": "ServiceAccount", "name": "web", "namespace": "other"},
+        {"kind": "Group", "name": "system:serviceaccounts:visits"},
+        {"kind": "User", "name": "system:serviceaccount:visits:web"},
+        {"kind": "User", "name": "visits"},
+    ]
+    obj = made("RoleBinding", "b", api="rbac.authorization.k8s.io/v1", subjects=subjects)
+    assert clean(obj)["subjects"] == subjects
+    assert clean(obj, AWAY)["subjects"] == [
+        {"kind": "ServiceAccount", "name": "web", "namespace": "copy"},
+        {"kind": "ServiceAccount", "name": "web", "namespace": "other"},
+        {"kind": "Group", "name": "system:serviceaccounts:copy"},
+        {"kind": "User", "name": "system:serviceaccount:copy:web"},
+        {"kind": "User", "name": "visits"},
+    ]
+
+
+def test_a_bare_pod_is_scheduled_anew() -> None:
+    mounts = [{"name": "web-token-abcde"}, {"name": "data"}]
+    spec = {
+        "serviceAccountName": "web",
+        "nodeName": "node-1",
+        "priority": 0,
+        "ephemeralContainers": [{"name": "debug"}],
+        "volumes": [{"name": "web-token-abcde"}, {"name": "data"}, {"name": "kube-api-access-x"}],
+        "containers": [{"name": "c", "volumeMounts": mounts}],
+        "initContainers": [{"name": "i", "volumeMounts": mounts}],
+    }
+    assert clean(made("Pod", "p", spec=spec))["spec"] == {
+        "serviceAccountName": "web",
+        "volumes": [{"name": "data"}, {"name": "kube-api-access-x"}],
+        "containers": [{"name": "c", "volumeMounts": [{"name": "data"}]}],
+        "initContainers": [{"name": "i", "volumeMounts": [{"name": "data"}]}],
+    }
+
+
+def job(**spec: Any) -> RawObject:
+    labels = {"batch.kubernetes.io/controller-uid": "u", "controller-uid": "u"}
+    body = {
+        "selector": {"matchLabels": dict(labels)},
+        "template": {"metadata": {"labels": labels | {"app": "j"}}, "spec": {}},
+    }
+    return made("Job", "j", api="batch/v1", spec=body | spec)
+
+
+def test_a_jobs_generated_selector_goes_and_a_chosen_one_stays() -> None:
+    spec = clean(job())["spec"]
+    assert "selector" not in spec
+    assert spec["template"]["metadata"]["labels"] == {"app": "j"}
+    chosen = job(manualSelector=True)
+    assert clean(chosen)["spec"] == chosen["spec"]
+
+
+def test_a_routes_generated_host_goes() -> None:
+    mark = {"annotations": {"openshift.io/host.generated": "true"}}
+    generated = made("Route", "r", api="route.openshift.io/v1", meta=mark, spec={"host": "a"})
+    chosen = made("Route", "r", api="route.openshift.io/v1", spec={"host": "a"})
+    assert clean(generated)["spec"] == {}
+    assert clean(chosen)["spec"] == {"host": "a"}
+
+
+def test_a_leaders_lock_names_nobody() -> None:
+    mark = {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}}
+    assert notes(clean(made("ConfigMap", "lock", meta=mark))) == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+# no field that any rule knows
+UNKNOWN = st.dictionaries(st.from_regex(r"\Ax[a-zA-Z]{1,6}\Z"), JSON, max_size=4)
+KNOWN_KINDS = sorted(RULES)
+BASES = [claim(), service(ports=[HTTP]), deployment(), job(), namespace()]
+
+
+@st.composite
+def stored(draw: st.DrawFn) -> RawObject:
+    """Any known kind, or an unknown one, with fields that nobody has heard of."""
+    base = draw(st.sampled_from(BASES))
+    group, _, kind = draw(st.sampled_from([*KNOWN_KINDS, "example.test/Widget"])).rpartition("/")
+    if draw(st.booleans()):
+        group, kind = "", base["kind"]
+    obj = copy.deepcopy(base) | {"apiVersion": f"{group}/v1" if group else "v1", "kind": kind}
+    obj["spec"] = obj.get("spec", {}) | draw(UNKNOWN)
+    return obj | draw(UNKNOWN)
+
+
+def unheard_of(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key.startswith("x")}
+
+
+@given(stored(), st.sampled_from([HERE, AWAY]))
+def test_sanitising_twice_changes_nothing_more(obj: RawObject, context: RestoreContext) -> None:
+    once = sanitise(obj, context=context)
+    twice = sanitise(once.obj, context=context)
+    assert twice.obj == once.obj
+    assert twice.changes == ()
+
+
+@given(stored(), st.sampled_from([HERE, AWAY]))
+def test_fields_that_nobody_knows_are_kept_and_arguments_are_not_changed(
+    obj: RawObject, context: RestoreContext
+) -> None:
+    before = copy.deepcopy(obj)
+    found = sanitise(obj, context=context).obj
+    assert obj == before
+    assert unheard_of(found) == unheard_of(before)
+    assert unheard_of(found.get("spec", {})) == unheard_of(before["spec"])
+
+
+@given(UNKNOWN, UNKNOWN)
+def test_an_unknown_kind_keeps_its_whole_spec(spec: RawObject, body: RawObject) -> None:
+    obj = made("Widget", "w", api="example.test/v1", spec=spec, **body)
+    found = clean(obj, AWAY)
+    assert found["spec"] == spec
+    assert found["metadata"]["namespace"] == "copy"
+
+
+@pytest.mark.parametrize("kind", KNOWN_KINDS)
+def test_objects_with_holes_do_no_harm(kind: str) -> None:
+    group, _, name = kind.rpartition("/")
+    api = f"{group}/v1" if group else "v1"
+    for body in (
+        {},
+        {"spec": None},
+        {"metadata": None},
+        {"spec": {}, "metadata": {"name": "x", "annotations": None}},
+    ):
+        found = clean({"apiVersion": api, "kind": name, **body}, AWAY)
+        assert found["kind"] == name
