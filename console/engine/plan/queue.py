@@ -83,8 +83,7 @@ def schedule(entries: Iterable[Entry], slots: Slots) -> Schedule:
             start.append(entry.key)
         else:
             waiting.append(table.waits(entry, stop, position=len(waiting) + 1))
-            if stop != "own":
-                table.reserve(entry)
+            table.reserve(entry, stop)
     waiting += [
         Waiting(key=entry.key, position=0, reason="Paused", message="paused by a person")
         for entry in sorted(paused, key=table.order)
@@ -111,6 +110,7 @@ class _Table:
         }
         self._taken: Counter[Pool] = Counter()
         self._reserved: set[Pool] = set()
+        self._reserved_own: set[tuple[Work, str]] = set()
         self._by_action: Counter[tuple[Work, str]] = Counter()
         self._by_application: Counter[tuple[Work, str]] = Counter()
         self._holders: list[Entry] = []
@@ -127,20 +127,25 @@ class _Table:
         self._by_application[entry.work, entry.application] += units
         self._holders.append(entry)
 
-    def reserve(self, entry: Entry) -> None:
-        """What comes free in its pools is this entry's."""
-        self._reserved.update(POOLS[entry.work])
+    def reserve(self, entry: Entry, stop: Obstacle) -> None:
+        """What comes free of what an entry lacks is this entry's."""
+        if stop == "own":
+            self._reserved_own.add((entry.work, entry.action))
+        else:
+            self._reserved.update(pool for pool in POOLS[entry.work] if self._lacks(entry, pool))
 
     def obstacle(self, entry: Entry) -> Obstacle | None:
-        units = self._units(entry)
+        """What keeps an entry from starting; None when nothing does."""
         own = self._own.get(entry.work)
-        if own is not None and self._by_action[entry.work, entry.action] + units > max(1, own):
+        mine = (entry.work, entry.action)
+        full = own is not None and self._by_action[mine] + self._units(entry) > max(1, own)
+        if full or mine in self._reserved_own:
             return "own"
-        for pool in POOLS[entry.work]:
-            full = self._taken[pool] + units > max(1, self._limits[pool])
-            if full or pool in self._reserved:
-                return pool
-        return None
+        return next((pool for pool in POOLS[entry.work] if self._lacks(entry, pool)), None)
+
+    def _lacks(self, entry: Entry, pool: Pool) -> bool:
+        wanted = self._taken[pool] + self._units(entry)
+        return pool in self._reserved or wanted > max(1, self._limits[pool])
 
     def waits(self, entry: Entry, stop: Obstacle, *, position: int) -> Waiting:
         if stop == "own":
