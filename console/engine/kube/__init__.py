@@ -1,0 +1,26 @@
+"""The only user of `kubernetes`: sign-in, list-watch on raw bytes, apply, errors."""
+
+from console.engine.kube.access import ClusterAccess, programs, trust_digest
+from console.engine.kube.client import KubeClient, Write
+from console.engine.kube.discovery import BrokenGroup, Discovered, ServedKind
+from console.engine.kube.kubeconfig import context_names, read_kubeconfig
+from console.engine.kube.listing import Page
+from console.engine.kube.watching import Changed, Listed, Lost, Seen
+
+__all__ = [
+    "BrokenGroup",
+    "Changed",
+    "ClusterAccess",
+    "Discovered",
+    "KubeClient",
+    "Listed",
+    "Lost",
+    "Page",
+    "Seen",
+    "ServedKind",
+    "Write",
+    "context_names",
+    "programs",
+    "read_kubeconfig",
+    "trust_digest",
+]
