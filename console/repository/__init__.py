@@ -1,1 +1,86 @@
-"""The restic-format repository (format version 2): no asyncio, no Kubernetes."""
+"""The restic-format repository (format version 2): no asyncio, no Kubernetes.
+
+Everything blocks and may be called from any thread. Reading (opening, listing,
+browsing, checking) works on every system; `back_up` and `restore_tree` are POSIX.
+"""
+
+from console.repository.backup import back_up
+from console.repository.browsing import Entry, list_tree, read_file, walk
+from console.repository.checking import check
+from console.repository.errors import (
+    Cancelled,
+    Damage,
+    DamagedConfig,
+    DamagedIndex,
+    DamagedKey,
+    DamagedPack,
+    DamagedSnapshot,
+    DamagedTree,
+    LockLost,
+    NoSuchPath,
+    NoSuchSnapshot,
+    ReadOnlyRepository,
+    RepositoryError,
+    RepositoryExists,
+    RepositoryLocked,
+    RepositoryMissing,
+    SourceUnfit,
+    TargetUnfit,
+    UnsupportedVersion,
+    WrongPassword,
+)
+from console.repository.keys import KeyInfo, list_keys
+from console.repository.object_archive import back_up_objects
+from console.repository.progress import Counts, Progress
+from console.repository.repository import Repository, init_repository
+from console.repository.restoring import restore_tree
+from console.repository.results import BackupResult, CheckResult, ItemFailure, RestoreResult
+from console.repository.snapshots import Snapshot, Summary
+from console.repository.stopping import StopToken
+from console.repository.trees import ExtendedAttribute, Node
+
+__all__ = [
+    "BackupResult",
+    "Cancelled",
+    "CheckResult",
+    "Counts",
+    "Damage",
+    "DamagedConfig",
+    "DamagedIndex",
+    "DamagedKey",
+    "DamagedPack",
+    "DamagedSnapshot",
+    "DamagedTree",
+    "Entry",
+    "ExtendedAttribute",
+    "ItemFailure",
+    "KeyInfo",
+    "LockLost",
+    "NoSuchPath",
+    "NoSuchSnapshot",
+    "Node",
+    "Progress",
+    "ReadOnlyRepository",
+    "Repository",
+    "RepositoryError",
+    "RepositoryExists",
+    "RepositoryLocked",
+    "RepositoryMissing",
+    "RestoreResult",
+    "Snapshot",
+    "SourceUnfit",
+    "StopToken",
+    "Summary",
+    "TargetUnfit",
+    "UnsupportedVersion",
+    "WrongPassword",
+    "back_up",
+    "back_up_objects",
+    "check",
+    "init_repository",
+    "list_keys",
+    "list_tree",
+    "read_file",
+    "restore_tree",
+    "walk",
+]
