@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fakes.weed"]
+pytest_plugins = ["tests.fakes.restic", "tests.fakes.weed"]
