@@ -28,7 +28,6 @@ class LiveObject(msgspec.Struct, frozen=True, kw_only=True):
     resource: str  # <plural>.<group>
     name: str
     restored_by: str = ""  # uid of the RestoreAction that made it
-    owned: bool = False  # a controller made it
 
 
 class LiveClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,12 +63,10 @@ def live_class(obj: RawObject) -> LiveClass:
 
 def live_object(kind: Kind, obj: RawObject) -> LiveObject:
     """An object of the target namespace as a fact."""
-    owners = part(obj, "metadata").get("ownerReferences") or ()
     return LiveObject(
         resource=kind.resource,
         name=name_of(obj),
         restored_by=str(annotations_of(obj).get(ANNOTATION_RESTORED_BY, "")),
-        owned=any(owner.get("controller") is True for owner in owners),
     )
 
 

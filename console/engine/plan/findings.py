@@ -1,18 +1,16 @@
-"""What stands in a restore's way (blockers), and what a person should know (warnings)."""
+"""What stands in a restore's way: blockers, each with what to do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE
 from console.engine.model.quantity import quantity_text
 from console.engine.model.views import Blocker
 from console.engine.plan.raw import (
-    GroupKind,
     describe,
     group_kind,
-    items,
     name_of,
-    namespace_of,
     part,
     text,
 )
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
     from console.engine.model.kinds import Kind, RawObject
     from console.engine.model.record import RestorePointContent, VolumeArtifact
-    from console.engine.plan.draft import RestoreContext
     from console.engine.plan.facts import LiveClass, LiveFacts
 
 
@@ -57,6 +54,13 @@ def about_point(point: RestorePointContent, claims: Collection[str]) -> Iterator
 
 def about_namespace(target: str, live: LiveFacts) -> Iterator[Blocker]:
     """Why nothing can be written to the target namespace."""
+    if target in {NAMESPACE, WORKERS_NAMESPACE}:
+        yield Blocker(
+            code="restore.own_namespace",
+            message=f"{target} holds Kubehaven's own records and keys",
+            object=f"Namespace {target}",
+            hint="restore into another namespace",
+        )
     if live.namespace_state == "terminating":
         yield Blocker(
             code="restore.terminating",
@@ -168,78 +172,3 @@ def sized(claim: RawObject, size: int, storage_class: str) -> RawObject:
         # a volume keeps the class it was filled in, and a claim must name the same one
         planned["storageClassName"] = storage_class
     return {**claim, "spec": planned}
-
-
-def warnings(
-    objects: Iterable[RawObject], *, context: RestoreContext, served: Sequence[Kind]
-) -> tuple[Blocker, ...]:
-    """What a person should know before the restore; nothing here stops it."""
-    groups = {kind.group for kind in served}
-    found: list[Blocker] = []
-    for obj in objects:
-        found += _about_finalizers(obj, groups)
-        found += _about_addresses(obj)
-        if context.moves:
-            found += _about_hosts(obj)
-    return tuple(found)
-
-
-_KNOWN_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
-
-
-def _about_finalizers(obj: RawObject, groups: set[str]) -> Iterator[Blocker]:
-    """MA c.9 rule 6: nobody will take it off, and the namespace can never be deleted."""
-    if group_kind(obj) == ("", "Namespace"):
-        return
-    for finalizer in part(obj, "metadata").get("finalizers") or ():
-        domain = finalizer.partition("/")[0]
-        if finalizer in _KNOWN_FINALIZERS or domain in groups or domain.endswith("kubernetes.io"):
-            continue
-        yield Blocker(
-            code="restore.finalizer",
-            message=f"the finalizer {finalizer} is kept; no kind of {domain} is served, so its "
-            "controller may be absent and the object could not be deleted",
-            object=describe(obj),
-            hint="check that its controller runs in the target",
-        )
-
-
-def _about_addresses(obj: RawObject) -> Iterator[Blocker]:
-    """MA c.9 rule 4: addresses that belong to the source's network."""
-    if group_kind(obj) != ("", "Service"):
-        return
-    spec = part(obj, "spec")
-    for field in ("externalIPs", "loadBalancerIP"):
-        if spec.get(field):
-            shown = spec[field] if isinstance(spec[field], str) else ", ".join(spec[field])
-            yield Blocker(
-                code="restore.address",
-                message=f"the Service keeps {field} {shown}",
-                object=describe(obj),
-                hint="check that this address belongs to the target",
-            )
-
-
-_ROUTED = {
-    GroupKind("networking.k8s.io", "Ingress"): ("spec", "rules"),
-    GroupKind("extensions", "Ingress"): ("spec", "rules"),
-}
-
-
-def _about_hosts(obj: RawObject) -> Iterator[Blocker]:
-    """Two namespaces that answer for one host name."""
-    kind = group_kind(obj)
-    hosts: list[str] = []
-    if kind in _ROUTED:
-        hosts = [text(rule, "host") for rule in items(obj, *_ROUTED[kind])]
-    elif kind in {("route.openshift.io", "Route"), ("gateway.networking.k8s.io", "HTTPRoute")}:
-        names = part(obj, "spec").get("hostnames") or ()
-        hosts = [text(obj, "spec", "host"), *names]
-    if any(hosts):
-        yield Blocker(
-            code="restore.host",
-            message=f"it answers for {', '.join(host for host in hosts if host)}, "
-            f"as the one in {namespace_of(obj)} does",
-            object=describe(obj),
-            hint="change the host name after the restore, or remove the other one",
-        )

@@ -18,6 +18,7 @@ from console.engine.model.names import ANNOTATION_RESTORED_BY
 from console.engine.model.record import VolumeArtifact
 from console.engine.model.views import Blocker, PlannedObject, PointVolumeView, RestorePreview
 from console.engine.plan import findings
+from console.engine.plan.cautions import warnings
 from console.engine.plan.facts import LiveClass, LiveFacts, LiveObject, served_by_kind
 from console.engine.plan.order import waves
 from console.engine.plan.raw import group_kind, name_of, namespace_of, part, text
@@ -119,7 +120,7 @@ def plan_restore(
             *findings.about_namespace(context.target_namespace, live),
             *planner.blockers,
         ),
-        warnings=findings.warnings(stored, context=context, served=live.served),
+        warnings=warnings(stored, context=context, live=live),
         hash=_hash(plan),
     )
 
