@@ -73,6 +73,17 @@ OBJECTS = [
 ]
 
 
+FROM_VISITS = {
+    "ingress": [
+        {
+            "from": [
+                {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "visits"}}}
+            ]
+        }
+    ]
+}
+
+
 def with_classes(*classes: LiveClass) -> LiveFacts:
     return msgspec.structs.replace(LIVE, storage_classes=classes)
 
@@ -337,6 +348,38 @@ def test_a_host_name_in_two_namespaces_is_told() -> None:
     ingress = made("Ingress", "i", api="networking.k8s.io/v1", spec=rules)
     assert warned([ingress], target="copy") == ["restore.host"]
     assert warned([ingress]) == []
+
+
+def test_claim_templates_that_will_not_find_their_class_are_told() -> None:
+    template = {"metadata": {"name": "data"}, "spec": {"storageClassName": "gone"}}
+    db = made("StatefulSet", "db", api="apps/v1", spec={"volumeClaimTemplates": [template]})
+    live = msgspec.structs.replace(LIVE, served=(*SERVED, kinds.STATEFUL_SETS))
+    assert warned([db], live=live) == ["restore.template_class"]
+    assert warned([db], live=live, classes={"gone": "standard"}) == []
+
+
+@pytest.mark.parametrize(
+    ("obj", "told"),
+    [
+        (made("ConfigMap", "c", data={"url": "http://db.visits.svc.cluster.local:1"}), True),
+        (made("ConfigMap", "c", data={"url": "http://db.revisits.svc"}), False),
+        (made("ConfigMap", "c", data={"url": "http://db"}), False),
+        (deployment(containers=[{"env": [{"name": "H", "value": "db.visits.svc"}]}]), True),
+        (deployment(containers=[{"args": ["--host", "visits.svc"]}]), True),
+        (deployment(containers=[{"image": "visits.svc/x"}]), False),
+        (made("NetworkPolicy", "n", api="networking.k8s.io/v1", spec=FROM_VISITS), True),
+    ],
+)
+def test_texts_that_name_the_old_namespace_are_told_and_kept(obj: RawObject, told: bool) -> None:
+    served = (*SERVED, Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"))
+    live = msgspec.structs.replace(LIVE, served=served)
+    assert warned([obj], live=live, target="copy") == ["restore.names_source"] * told
+    assert warned([obj], live=live) == []
+
+
+@pytest.mark.parametrize("target", ["kubehaven", "kubehaven-workers"])
+def test_our_own_namespaces_are_no_target(target: str) -> None:
+    assert codes(plan(target=target)) == ["restore.own_namespace"]
 
 
 def test_without_a_stored_namespace_a_bare_one_is_made() -> None:
