@@ -57,8 +57,11 @@ class S3Store:
         self._claim_id = secrets.token_hex(8)
         self._claiming = threading.Lock()
         self._ca_file = CaFile(settings.ca_bundle)
-        with self._told(""):
+        try:
             self._client = new_client(address, credentials, settings, self._ca_file.path)
+        except SDK_ERRORS as error:
+            self._ca_file.remove()
+            raise translated(error, address, "") from error
 
     @property
     def url(self) -> str:
@@ -169,7 +172,7 @@ class S3Store:
     def _pages(self, prefix: str, *, delimiter: str) -> Iterator[Any]:
         token: dict[str, Any] = {}
         while True:
-            with self._told(prefix):
+            with self._told(""):
                 page = self._client.list_objects_v2(
                     Bucket=self._bucket,
                     Prefix=self._address.prefix + prefix,
@@ -212,12 +215,13 @@ class S3Store:
         try:
             yield
         except SDK_ERRORS as error:
-            raise translated(self._explained(error), self._address, name) from error
+            told = self._explained(error)
+            raise translated(told, self._address, name if told is error else "") from error
         self._bucket_seen = True
 
     def _explained(self, error: AnySdkError) -> AnySdkError:
         """A better error where the answer had no body to say why: those to HEAD."""
-        if not isinstance(error, ClientError) or code_of(error) not in {"403", "404"}:
+        if not isinstance(error, ClientError) or code_of(error) not in {"400", "403", "404"}:
             return error
         if code_of(error) == "404" and self._bucket_seen:
             return error

@@ -41,9 +41,14 @@ class S3Address:
         return (match[1] or "") if match else ""
 
     @property
+    def is_amazon(self) -> bool:
+        """Whether this is Amazon's own service."""
+        return _AMAZON.fullmatch(self.host) is not None
+
+    @property
     def wants_bucket_in_host(self) -> bool:
         """Whether this provider wants `bucket.host` rather than `host/bucket`."""
-        return bool(_AMAZON.fullmatch(self.host) or _TENCENT.fullmatch(self.host))
+        return self.is_amazon or _TENCENT.fullmatch(self.host) is not None
 
 
 def parse_s3_url(url: str) -> S3Address:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import boto3
 import botocore.session
+import urllib3
 from botocore.config import Config
+from urllib3.exceptions import InsecureRequestWarning
 
 from console.storage.errors import Unusable
 
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 CONNECTIONS = 32
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
+
+# botocore's form: (name in its file, environment variables, default, conversion)
+_NO_FILES = {
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "profile": (None, None, None, None),
+}
 
 
 class S3Settings(NamedTuple):
@@ -65,22 +74,30 @@ def new_client(
 
     Given credentials, neither the user's AWS files nor a profile have a say.
     """
-    verify = False if settings.skip_tls_verify else (ca_path or None)
-    return _session(credentials).client(
+    if settings.skip_tls_verify:
+        urllib3.disable_warnings(InsecureRequestWarning)  # it was asked for, once is enough
+    client = _session(credentials).client(
         "s3",
         endpoint_url=address.endpoint,
         region_name=settings.region or address.region or "us-east-1",
-        verify=verify,
+        verify=False if settings.skip_tls_verify else (ca_path or None),
         config=_config(address, settings),
     )
+    if not address.is_amazon:
+        client.meta.events.register_last("before-parameter-build.s3", _never_redirect)
+    return client
+
+
+def _never_redirect(context: dict[str, Any], **_: object) -> None:
+    # botocore asks a server that redirects for the bucket's region, by a call that is
+    # redirected too, until the stack is full; it believes a request it has redirected once
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _session(credentials: Credentials | None) -> boto3.session.Session:
     if credentials is None:
         return boto3.session.Session()
-    core = botocore.session.Session()
-    for variable in ("config_file", "credentials_file"):
-        core.set_config_variable(variable, os.devnull)
+    core = botocore.session.Session(session_vars=_NO_FILES)
     core.set_credentials(
         credentials.access_key_id,
         credentials.secret_access_key,

@@ -44,7 +44,7 @@ _CLOCK = "Set this machine's clock (NTP): it differs from the server's by too mu
 _EXPIRED = "The credential has expired: give a fresh one."
 _BUCKET = "Create the bucket, or correct its name in the URL."
 _REGION = "Give the bucket's own region, and the endpoint of that region."
-ENDPOINT_HINT = "Check scheme, host and port of the endpoint: it does not answer as S3 does."
+ENDPOINT_HINT = "Check scheme, host and port of the endpoint: this is not how S3 answers."
 _ROOM = "Make room in the bucket, or raise its quota."
 _REACH = "Check host and port of the endpoint, DNS, firewall and proxy."
 _BUSY = "The server is busy or ill; the call can be repeated."
@@ -121,10 +121,12 @@ def code_of(error: ClientError) -> str:
 
 
 def translated(error: AnySdkError, address: S3Address, name: str) -> StoreError:
-    """The same error in our words, about the object `name` (or '' for the bucket)."""
+    """The same error in our words, about the object `name`, or about the bucket ('')."""
     subject = f"{address.url}/{name}" if name else address.url
     if isinstance(error, ClientError):
         kind, hint = _answer(error)
+        if kind is NoSuchObject and not name:
+            kind, hint = NoSuchStore, f"{_BUCKET} {ENDPOINT_HINT}"
         if kind is NoSuchObject:
             return NoSuchObject(f"there is no object {name} in {address.url}", subject=name)
         return kind(f"{subject}: {_said(error)}", subject=name or address.url, hint=hint)
@@ -141,7 +143,10 @@ def _answer(error: ClientError) -> tuple[type[StoreError], str]:
         region = _region_of(error) if hint == _REGION else ""
         return kind, f"The bucket is in region {region}. {hint}" if region else hint
     if status >= 500 and status not in _BY_STATUS:
-        return (Unusable, "The store can't do this.") if status == 501 else (Unavailable, _BUSY)
+        if status == 501:
+            return Unusable, "The store can't do this."
+        # the SDK calls an answer that is no XML an internal error
+        return Unavailable, f"{_BUSY} {ENDPOINT_HINT}" if code.isdigit() else _BUSY
     return _BY_STATUS.get(status, (StoreError, ENDPOINT_HINT))
 
 

@@ -23,6 +23,7 @@ from console.storage import Credentials, StoreError
 from console.storage.s3 import S3Store
 from console.storage.s3_address import parse_s3_url
 from console.storage.s3_client import S3Settings, new_client
+from tests.fakes.certificates import new_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +34,22 @@ POLL_S = 0.05
 READY = "ready"
 PORTS = (
     *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port"),
-    *("filer.port.grpc", "s3.port", "s3.port.grpc", "admin.port", "admin.port.grpc"),
+    *(
+        "filer.port.grpc",
+        "s3.port",
+        "s3.port.grpc",
+        "s3.port.https",
+        "admin.port",
+        "admin.port.grpc",
+    ),
 )
-OFF = ("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
+OFF = (
+    "-s3.autoCreateBucket=false",
+    "-webdav=false",
+    "-admin.ui=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+)
 
 
 class NotStarted(Exception):
@@ -47,6 +61,8 @@ class S3Server:
     """Where the server listens and how to sign in."""
 
     endpoint: str  # http://127.0.0.1:<port>
+    https_endpoint: str  # https://127.0.0.1:<port>, signed by `ca_file`
+    ca_file: Path
     access_key: str
     secret_key: str = field(repr=False)
     pid: int
@@ -70,15 +86,17 @@ class S3Server:
 
 
 @contextmanager
-def running_weed(folder: Path, *options: str) -> Iterator[S3Server]:
+def running_weed(folder: Path) -> Iterator[S3Server]:
     """A server with its data in `folder`, ready to store; gone afterwards."""
     ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    tls = new_certificates(folder)
     access_key, secret_key = "kubehaven-test", secrets.token_urlsafe(24)
     command = [
         *(str(WEED), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
         *(f"-{name}={port}" for name, port in ports.items()),
         *(f"-{side}={folder}/f.sock" for side in ("filer.localSocket", "s3.localFilerSocket")),
-        *("-master.telemetry=false", f"-bucket={READY}", *OFF, *options),
+        *(f"-s3.cert.file={tls.certificate}", f"-s3.key.file={tls.key}"),
+        *("-master.telemetry=false", f"-bucket={READY}", *OFF),
     ]
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
     log = folder / "log"
@@ -91,17 +109,19 @@ def running_weed(folder: Path, *options: str) -> Iterator[S3Server]:
             env={**os.environ, **keys, "HOME": str(folder)},
         )
     try:
-        endpoint = f"http://127.0.0.1:{ports['s3.port']}"
-        server = S3Server(endpoint, access_key, secret_key, process.pid)
+        server = S3Server(
+            endpoint=f"http://127.0.0.1:{ports['s3.port']}",
+            https_endpoint=f"https://127.0.0.1:{ports['s3.port.https']}",
+            ca_file=tls.authority,
+            access_key=access_key,
+            secret_key=secret_key,
+            pid=process.pid,
+        )
         _wait_until_it_stores(server, process, log)
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # its data goes too; a polite end takes up to ten seconds
+        process.wait()
 
 
 @pytest.fixture(scope="session")
