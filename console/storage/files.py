@@ -105,7 +105,7 @@ class FileStore:
             for entry in self._entries(folder):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{folder}{entry.name}/")
-                else:
+                elif entry.is_file():
                     with suppress(FileNotFoundError):  # it went while we listed
                         yield ObjectInfo(folder + entry.name, entry.stat().st_size)
 

@@ -38,7 +38,10 @@ class MemoryStore:
         """Store an object unless the name exists; False when it does."""
         checked_name(name)
         with self._lock:
-            return self._objects.setdefault(name, content := bytes(data)) is content
+            if name in self._objects:
+                return False
+            self._objects[name] = bytes(data)
+            return True
 
     def get(self, name: str) -> bytes:
         """The object's bytes, whole."""

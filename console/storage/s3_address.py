@@ -58,7 +58,7 @@ def parse_s3_url(url: str) -> S3Address:
         Unusable: It is no such URL, or holds a credential (then it is not repeated).
     """
     rest = url.removeprefix("s3:").removeprefix("//")
-    split = _split(rest if re.match(r"https?://", rest) else f"https://{rest}")
+    split = _split(rest if "://" in rest else f"https://{rest}")
     bucket, _, prefix = split.path.strip("/").partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise Unusable(f"{url!r} names no bucket", subject="url", hint=HINT)
@@ -70,12 +70,12 @@ def parse_s3_url(url: str) -> S3Address:
 def _split(text: str) -> SplitResult:
     try:
         split = urlsplit(text)
-        has_host = bool(split.hostname) and split.port != 0
+        is_server = bool(split.hostname) and split.port != 0 and split.scheme in {"http", "https"}
     except ValueError:
         raise Unusable("the S3 URL's host or port is wrong", subject="url", hint=HINT) from None
     if split.username is not None or split.password is not None:
         hint = "Give the access key as a credential, apart from the URL."
         raise Unusable("the S3 URL holds a credential", subject="url", hint=hint)
-    if not has_host or split.query or split.fragment:
-        raise Unusable("the S3 URL has no host, or something behind ? or #", hint=HINT)
+    if not is_server or split.query or split.fragment:
+        raise Unusable("the S3 URL names no HTTP server, or holds ? or #", hint=HINT)
     return split

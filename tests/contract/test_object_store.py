@@ -131,6 +131,7 @@ def test_delete_removes_and_may_be_repeated(store: ObjectStore) -> None:
 def test_create_never_overwrites(store: ObjectStore) -> None:
     assert store.create("config", b"first") is True
     assert store.create("config", b"second") is False
+    assert store.create("config", b"first") is False
     assert store.get("config") == b"first"
     store.put("other", b"put")
     assert store.create("other", b"created") is False
