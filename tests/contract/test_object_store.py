@@ -39,7 +39,6 @@ KINDS = (
     "retrying",
     "below-memory",
     "below-files",
-    "below-s3",
 )
 PARTS = st.from_regex(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,20}", fullmatch=True)
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
@@ -65,7 +64,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
         "retrying": lambda: RetryingStore(MemoryStore(), patience_s=1),
         "below-memory": lambda: below(MemoryStore(), "a/b/"),
         "below-files": lambda: below(FileStore(tmp_path), "a/b/"),
-        "below-s3": lambda: below(s3(), "a/b/"),
     }
     made = makers[request.param]()
     yield made

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WEED = Path(sys.executable).parent / "weed"
 START_DEADLINE_S = 50.0
 POLL_S = 0.05
-READY = "ready"
+READY = "kubehaven"
 PORTS = (
     *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port"),
     *(
@@ -81,8 +81,11 @@ class S3Server:
         return bucket
 
     def new_url(self, prefix: str = "") -> str:
-        """A repository URL in a fresh bucket: `s3:http://127.0.0.1:<port>/<bucket>[/<prefix>]`."""
-        return "/".join(filter(None, [f"s3:{self.endpoint}", self.new_bucket(), prefix]))
+        """The repository URL of an empty place: a prefix of its own in a bucket that exists.
+
+        A tenth of a second cheaper than a bucket.
+        """
+        return f"s3:{self.endpoint}/{READY}/{secrets.token_hex(6)}/{prefix}".rstrip("/")
 
 
 @contextmanager
