@@ -18,6 +18,7 @@ from console.engine.errors import KubeconfigError
 from console.engine.kube.access import ClusterAccess, ExecProgram, Impersonation, read_bounded
 
 MAX_KUBECONFIG_BYTES = 4 << 20
+MAX_DEPTH = 100
 _EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _HEADER_SAFE = re.compile(r"[\x20-\x7e]*")
 
@@ -166,12 +167,20 @@ def _parse(path: Path) -> Any:
     import yaml  # here: only who reads a kubeconfig pays for it
 
     content = read_bounded(path, "the kubeconfig", MAX_KUBECONFIG_BYTES)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+        # The C loader overruns the stack on deep nesting; its parser does not recurse.
+        depth = 0
+        for event in yaml.parse(content, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise KubeconfigError("nested too deeply", subject=str(path))
+        return yaml.load(content, Loader=loader)  # noqa: S506 - both are safe loaders
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise KubeconfigError(f"not YAML: {line}{error.problem}", subject=str(path)) from error
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise KubeconfigError("not YAML", subject=str(path)) from error
 
 
