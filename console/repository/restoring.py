@@ -41,6 +41,7 @@ def restore_tree(
     progress: Progress | None = None,
     stop: StopToken | None = None,
     owner_map: Collection[tuple[int, int]] = (),
+    beside: Collection[str] = (),
 ) -> RestoreResult:
     """Put what a snapshot holds in one folder into a new or empty folder.
 
@@ -52,6 +53,7 @@ def restore_tree(
         subpath: The folder in the snapshot. The target gets its owner, mode, times
             and xattrs too; `""` is the snapshot's root, which has none.
         owner_map: Pairs of an owner or group stored and the one to set.
+        beside: Names that the folder may hold already, besides `lost+found`.
 
     Raises:
         NoSuchPath, TargetUnfit, Cancelled, RepositoryLocked, Damage, StoreError.
@@ -66,7 +68,7 @@ def restore_tree(
                 bytes_total=snapshot.summary.total_bytes_processed,
                 files_total=snapshot.summary.total_files_processed,
             )
-        root = _open_target(target)
+        root = _open_target(target, {"lost+found", *beside})
         try:
             restore = _Restore(repo, root, progress=progress, stop=stop, owners=dict(owner_map))
             return restore.run(snapshot, top)
@@ -78,13 +80,14 @@ def restore_tree(
             os.close(root)
 
 
-def _open_target(target: Path) -> int:
-    """A descriptor of the folder, made if need be; it must be empty but for lost+found."""
+def _open_target(target: Path, allowed: set[str]) -> int:
+    """A descriptor of the folder, made if need be; it must be empty but for what is allowed."""
     try:
         target.mkdir(parents=True, exist_ok=True)
         fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         names = set(os.listdir(fd))
-        if names <= {"lost+found"} and not (names and os.listdir(target / "lost+found")):
+        lost = "lost+found" in names and os.listdir(target / "lost+found")
+        if names <= allowed and not lost:
             return fd
     except OSError as fault:
         raise TargetUnfit(
