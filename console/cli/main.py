@@ -32,7 +32,9 @@ class NounModule(Protocol):
         """Add arguments and set `run`."""
 
 
-NOUNS: tuple[Noun, ...] = ()
+NOUNS: tuple[Noun, ...] = (
+    Noun("worker", "carries one job out inside a worker pod", "console.cli.worker"),
+)
 
 
 def run(arguments: list[str]) -> int:
