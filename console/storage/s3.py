@@ -121,7 +121,7 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object below a prefix, a page (1000) at a time."""
         cut = len(self._address.prefix)
-        for page in self._pages(checked_prefix(prefix), delimiter=""):
+        for page in self._pages(checked_prefix(prefix)):
             for item in page.get("Contents", ()):
                 if is_object_name(name := item["Key"][cut:]):
                     yield ObjectInfo(name, item["Size"])
@@ -169,15 +169,14 @@ class S3Store:
         with self._told(key):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
-    def _pages(self, prefix: str, *, delimiter: str) -> Iterator[Any]:
-        token: dict[str, Any] = {}
+    def _pages(self, prefix: str, *, delimiter: str = "") -> Iterator[Any]:
+        more: dict[str, Any] = {"Delimiter": delimiter} if delimiter else {}
         while True:
             with self._told(""):
                 page = self._client.list_objects_v2(
                     Bucket=self._bucket,
                     Prefix=self._address.prefix + prefix,
-                    Delimiter=delimiter,
-                    **token,
+                    **more,
                 )
             if "Name" not in page and "KeyCount" not in page:
                 message = f"{self.url}: the answer is no list of objects"
@@ -185,7 +184,7 @@ class S3Store:
             yield page
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            more["ContinuationToken"] = page["NextContinuationToken"]
 
     def _put_if_absent(self, key: str, data: bytes) -> bool:
         try:

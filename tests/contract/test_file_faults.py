@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,9 @@ from console.storage import (
     StoreError,
     open_store,
 )
+
+if TYPE_CHECKING:
+    from tests.fakes.restic import Restic
 
 ROOT = Path(__file__).parents[2]
 
@@ -200,15 +204,13 @@ def test_read_only_writes_nothing(tmp_path: Path) -> None:
     assert store.url == ReadOnlyStore(store).url == str(tmp_path)
 
 
-def test_a_repository_of_restic_is_seen_as_it_is(tmp_path: Path) -> None:
-    password = tmp_path / "password"
-    password.write_text("swordfish")
+def test_a_repository_of_restic_is_seen_as_it_is(restic: Restic, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(os.urandom(100_000))
-    repository = tmp_path / "repository"
-    restic(repository, password, "init")
-    restic(repository, password, "backup", str(source))
+    restic.run("init")
+    restic.back_up(source)
+    repository = restic.folder
     store = FileStore(repository)
     assert {info.name: info.size for info in store.list()} == {
         str(path.relative_to(repository)): path.stat().st_size
@@ -222,17 +224,10 @@ def test_a_repository_of_restic_is_seen_as_it_is(tmp_path: Path) -> None:
     for name in ("keys", "snapshots", "index", "locks"):
         (repository / name / ".kubehaven-tmp-0011").write_bytes(b"half")
     store.put("kubehaven.json", b"{}")
-    restic(repository, password, "check", "--read-data")
     data = store.get(pack)
     store.delete(pack)
     store.put(pack, data)
-    restic(repository, password, "check", "--read-data")
-
-
-def restic(repository: Path, password: Path, *arguments: str) -> None:
-    command = ["restic", "-r", str(repository), "--password-file", str(password), "--no-cache"]
-    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    restic.check()
 
 
 def files_below(folder: Path) -> set[str]:

@@ -319,6 +319,41 @@ def test_a_missing_ca_bundle_is_told() -> None:
         open_store("s3:https://h/bucket", credentials=SOMEBODY, ca_bundle="/no/such/file")
 
 
+def test_a_proxy_is_used_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def proxy(request: Request) -> Answer:
+        asked.append(request.path)
+        return Answer(200, b"by proxy")
+
+    url = "s3:http://s3.example.invalid/bucket"
+    with scripted_server(proxy) as endpoint:
+        store = open_store(url, credentials=SOMEBODY, proxy=endpoint, patience_s=0)
+        assert store.get("a") == b"by proxy"
+        store.close()
+        monkeypatch.setenv("HTTP_PROXY", endpoint)
+        store = opened(url)
+        assert store.get("b") == b"by proxy"
+        store.close()
+        monkeypatch.setenv("NO_PROXY", "s3.example.invalid")
+        with pytest.raises(Unavailable):
+            opened(url).get("c")
+    assert asked == [f"http://s3.example.invalid/bucket/{name}" for name in "ab"]
+
+
+def test_a_dead_proxy_is_told_without_its_password() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        proxy = f"http://user:swordfish@127.0.0.1:{held.getsockname()[1]}"
+        store = open_store(
+            "s3:http://s3.example.invalid/bucket", credentials=SOMEBODY, proxy=proxy, patience_s=0
+        )
+        for error in errors_of(store):
+            assert isinstance(error, Unavailable)
+            assert "proxy" in error.hint
+            assert "swordfish" not in f"{error} {error.hint} {error.__cause__}"
+
+
 def test_read_only_sends_nothing() -> None:
     sent: list[Request] = []
 
