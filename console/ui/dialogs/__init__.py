@@ -1,0 +1,1 @@
+"""Dialogs: opened and awaited, never run in a loop of their own."""

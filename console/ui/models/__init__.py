@@ -1,0 +1,1 @@
+"""Item models: rows as values, columns as data, diffs instead of resets."""

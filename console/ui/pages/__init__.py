@@ -1,0 +1,1 @@
+"""The pages: each shows what its presenter hands it and passes on what the user does."""
