@@ -8,7 +8,7 @@ what comes free from those behind it, so that small ones never starve a big one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -71,19 +71,17 @@ def schedule(entries: Iterable[Entry], slots: Slots) -> Schedule:
         if entry.running:
             table.take(entry)
     paused = [entry for entry in everything if entry.paused and not entry.running]
-    rest = [entry for entry in everything if not entry.paused and not entry.running]
+    rest = _Line(entry for entry in everything if not entry.paused and not entry.running)
     start: list[str] = []
     waiting: list[Waiting] = []
-    while rest:
-        entry = min(rest, key=table.order)
-        rest.remove(entry)
-        stop = table.obstacle(entry)
+    while one := rest.pop_first(table):
+        stop = table.obstacle(one)
         if stop is None:
-            table.take(entry)
-            start.append(entry.key)
+            table.take(one)
+            start.append(one.key)
         else:
-            waiting.append(table.waits(entry, stop, position=len(waiting) + 1))
-            table.reserve(entry, stop)
+            waiting.append(table.waits(one, stop, position=len(waiting) + 1))
+            table.reserve(one, stop)
     waiting += [
         Waiting(key=entry.key, position=0, reason="Paused", message="paused by a person")
         for entry in sorted(paused, key=table.order)
@@ -92,6 +90,26 @@ def schedule(entries: Iterable[Entry], slots: Slots) -> Schedule:
 
 
 Obstacle = Pool | Literal["own"]
+
+
+class _Line:
+    """Those who wait, in a queue per work and application: within one, order never changes."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._queues: dict[tuple[Work, str], deque[Entry]] = {}
+        for entry in sorted(entries, key=lambda e: (-e.priority, e.queued_at, e.key)):
+            self._queues.setdefault((entry.work, entry.application), deque()).append(entry)
+
+    def pop_first(self, table: _Table) -> Entry | None:
+        """The next in line, as things stand at the table."""
+        if not self._queues:
+            return None
+        first = min((queue[0] for queue in self._queues.values()), key=table.order)
+        key = (first.work, first.application)
+        self._queues[key].popleft()
+        if not self._queues[key]:
+            del self._queues[key]
+        return first
 
 
 class _Table:

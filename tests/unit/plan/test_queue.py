@@ -14,6 +14,7 @@ from console.engine.plan.queue import POOLS, Entry, schedule
 
 if TYPE_CHECKING:
     import random
+import time
 
 
 def entry(key: str, *, application: str = "visits", **more: Any) -> Entry:
@@ -166,10 +167,10 @@ def test_each_entry_is_answered_once_whatever_the_order(
 def test_no_limit_is_ever_passed_and_nobody_starves(
     entries: list[Entry], slots: Slots, chance: random.Random
 ) -> None:
-    """Work ends in any order while younger work keeps arriving; all the first ones get done."""
+    """Small younger work of the same kinds keeps arriving and ending; the first get their turn."""
     open_ones = {one.key: one for one in entries}
     wanted = {one.key for one in entries if not one.paused}
-    for turn in range(1000):
+    for turn in range(400):
         if not wanted & open_ones.keys():
             return
         found = schedule(open_ones.values(), slots)
@@ -179,10 +180,22 @@ def test_no_limit_is_ever_passed_and_nobody_starves(
         running = [one for one in open_ones.values() if one.running]
         assert within_limits(running, slots)
         assert running, "nothing runs, and something waits"
-        del open_ones[chance.choice(running).key]
-        younger = chance.choice(entries)
-        key = f"young-{turn:04}"
-        open_ones[key] = msgspec.structs.replace(
-            younger, key=key, queued_at="2026-11-24T12:00:00Z", paused=False
-        )
+        young = [one.key for one in running if one.key not in wanted]
+        old = [one.key for one in running if one.key in wanted]
+        for key in young[:1] + ([] if turn % 4 else old[:1]):
+            del open_ones[key]
+        waiting = sum(not one.running for one in open_ones.values())
+        for number in range(max(0, 20 - waiting)):
+            key = f"young-{turn:04}-{number}"
+            like = chance.choice(entries)
+            open_ones[key] = msgspec.structs.replace(
+                like, key=key, queued_at="2026-11-24T12:00:00Z", paused=False, units=1
+            )
     raise AssertionError(f"starved: {wanted & open_ones.keys()}")
+
+
+def test_a_long_queue_is_decided_in_a_moment() -> None:
+    many = [entry(f"{n:05}", application=str(n % 50), work="export") for n in range(5000)]
+    began = time.perf_counter()
+    assert len(schedule(many, Slots()).start) == 9
+    assert time.perf_counter() - began < 2
