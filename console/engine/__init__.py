@@ -1,7 +1,11 @@
 """The engine: what every host may import. No Qt below here.
 
-Light on purpose: no Kubernetes client is imported before an engine is opened.
+Light to import: the engine itself, and with it everything heavy, comes when
+`open_engine` or an `offline_…` function is first asked for.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from console.engine.errors import (
     DrivenElsewhere,
@@ -63,6 +67,16 @@ from console.engine.model.views import (
     WorkloadView,
 )
 
+if TYPE_CHECKING:
+    from console.engine.api import Engine, open_engine
+    from console.engine.catalog.offline import (
+        OfflinePlace,
+        OfflinePoint,
+        offline_browse,
+        offline_get,
+        offline_points,
+    )
+
 __all__ = [
     "ActionKind",
     "ActionRef",
@@ -81,6 +95,7 @@ __all__ = [
     "Clusters",
     "ClustersListed",
     "DrivenElsewhere",
+    "Engine",
     "EngineError",
     "EngineFacade",
     "EngineState",
@@ -96,6 +111,8 @@ __all__ = [
     "LocationsListed",
     "NotFound",
     "Notice",
+    "OfflinePlace",
+    "OfflinePoint",
     "Outcome",
     "Phase",
     "PlanError",
@@ -113,4 +130,25 @@ __all__ = [
     "VolumeProgress",
     "VolumeView",
     "WorkloadView",
+    "offline_browse",
+    "offline_get",
+    "offline_points",
+    "open_engine",
 ]
+
+_LATER = {
+    "Engine": "console.engine.api",
+    "open_engine": "console.engine.api",
+    "OfflinePlace": "console.engine.catalog.offline",
+    "OfflinePoint": "console.engine.catalog.offline",
+    "offline_browse": "console.engine.catalog.offline",
+    "offline_get": "console.engine.catalog.offline",
+    "offline_points": "console.engine.catalog.offline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What is heavy is imported when it is first asked for."""
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(name)

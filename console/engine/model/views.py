@@ -50,6 +50,11 @@ class ClusterView(View, frozen=True, kw_only=True):
     problem: str = ""  # why it is stale or refused
     insecure: bool = False  # TLS is not verified
 
+    @property
+    def key(self) -> str:
+        """Stable id of the row."""
+        return self.name
+
 
 class VolumeView(View, frozen=True, kw_only=True):
     """A claim of an application."""
@@ -172,6 +177,11 @@ class LocationView(View, frozen=True, kw_only=True):
     error: str = ""
     points: int = 0
     key_id: str = ""
+
+    @property
+    def key(self) -> str:
+        """Stable id of the row."""
+        return f"{self.cluster}/{self.name}"
 
 
 class ActionRef(View, frozen=True, kw_only=True):

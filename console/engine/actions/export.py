@@ -1,0 +1,300 @@
+"""ExportAction: a copy of a local point in a location, by worker Jobs.
+
+One snapshot in the repository per volume, then the objects, last: an exported
+point exists when, and only when, its `objects` snapshot does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from console.engine.actions.repository_jobs import JobTarget, created_target
+from console.engine.actions.run import ActionRun, StepSpec
+from console.engine.catalog import local
+from console.engine.catalog.contents import complete, exported_status, get_content, make_content
+from console.engine.errors import EngineError
+from console.engine.model.kinds import (
+    CLAIMS,
+    RESTORE_POINTS,
+    SECRETS,
+)
+from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE, exported_content_name
+from console.engine.model.record import (
+    ExportAction,
+    Failure,
+    NamedRef,
+    PointManifest,
+    PointRef,
+    RestorePointContent,
+    RestorePointContentSpec,
+    VolumeArtifact,
+    VolumeProgress,
+)
+from console.engine.model.wire import encode
+from console.engine.plan.jobs import PackSource, pack_copy
+from console.engine.plan.snapshots import Origin, check_export
+from console.engine.volumes.cutting import ensure
+from console.engine.volumes.handover import make_work_claim
+from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
+from console.repository.location_keys import repository_path
+
+if TYPE_CHECKING:
+    from console.engine.plan.jobs import WorkerRequest
+
+Run = ActionRun[ExportAction]
+
+
+async def make_repository(run: Run) -> str:
+    """The repository, a step of its own: workers never create one."""
+    content = await _content(run)
+    for volume in content.status.volumes:
+        blocker = check_export(volume)
+        if blocker is not None:
+            raise EngineError(
+                blocker.message, subject=blocker.object, hint=blocker.hint, code=blocker.code
+            )
+    target = await _target(run, content)
+    return f"{target.location.url}/{target.path}"
+
+
+async def copy_volumes(run: Run) -> str:
+    """One clone and one worker Job per volume; several at once, as slots allow."""
+    content = await _content(run)
+    target = await _target(run, content)
+    run.set_volumes(
+        run.volume(volume.pvc)
+        if run.volume(volume.pvc).snapshot
+        else VolumeProgress(
+            pvc=volume.pvc,
+            bytesTotal=volume.snapshot.restoreSize if volume.snapshot else 0,
+            state="waiting",
+        )
+        for volume in content.status.volumes
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            for volume in content.status.volumes:
+                if not run.volume(volume.pvc).snapshot:
+                    group.create_task(_copy_volume(run, target, volume))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    stored = sum(v.bytesStored for v in run.status.volumes)
+    return f"{len(content.status.volumes)} volumes, {stored} bytes stored"
+
+
+async def write_objects(run: Run) -> str:
+    """The objects, last; with them the point exists, and gets its content here."""
+    content = await _content(run)
+    target = await _target(run, content)
+    manifest = _exported_manifest(run, content)
+    request = await _objects_request(run, target, content, manifest)
+    label = f"export of the objects of {content.spec.application.name}"
+    result = await run_job(run.drive, request, work="job", label=label)
+    name = exported_content_name(content.spec.id, target.location.name)
+    spec = RestorePointContentSpec(
+        id=content.spec.id,
+        kind="exported",
+        application=content.spec.application,
+        clusterUID=content.spec.clusterUID,
+        action=NamedRef(name=run.action.metadata.name, namespace=run.action.metadata.namespace),
+        actionUID=run.uid,
+        location=target.location.name,
+        repository=target.path,
+    )
+    made = await make_content(run.drive.client, name, spec, {})
+    status = exported_status(manifest, result.snapshot)
+    made = await complete(run.drive.client, made, status)
+    bound = made.status.restorePointRef
+    run.note(
+        restorePointContent=PointRef(name=name),
+        restorePoint=PointRef(name=bound.name, namespace=bound.namespace) if bound else None,
+    )
+    return f"{manifest.objectCount} objects"
+
+
+async def clean(run: Run) -> str:
+    """Nothing of this action stays in the workers' namespace."""
+    await clean_up(run.drive, run.uid)
+    return ""
+
+
+async def discard(run: Run) -> None:
+    """After a failure or a cancel: what is stored stays and makes the next export cheap."""
+    await clean_up(run.drive, run.uid)
+
+
+STEPS: tuple[StepSpec[ExportAction], ...] = (
+    StepSpec("repository", make_repository),
+    StepSpec("volumes", copy_volumes),
+    StepSpec("objects", write_objects),
+    StepSpec("clean", clean),
+)
+
+
+async def subject_content(run: ActionRun[ExportAction]) -> str:
+    """The name of the content that the action's subject stands for."""
+    subject = run.action.spec.subject
+    if subject.kind == "RestorePointContent":
+        return subject.name
+    namespace = subject.namespace or run.action.metadata.namespace
+    point = await run.drive.client.get(RESTORE_POINTS, subject.name, namespace)
+    return str(point["spec"]["restorePointContentRef"]["name"])
+
+
+async def _content(run: Run) -> RestorePointContent:
+    content = await get_content(run.drive.client, await subject_content(run))
+    if content.status.state != "Ready" or content.spec.kind != "local":
+        raise EngineError(
+            f"the point is {content.spec.kind} and {content.status.state}; "
+            "only a local, Ready point can be exported",
+            subject=f"RestorePointContent {content.metadata.name}",
+            code="export.not_local",
+        )
+    return content
+
+
+def _origin(run: Run, content: RestorePointContent) -> Origin:
+    return Origin(
+        action_uid=run.uid, point=content.spec.id, application=content.spec.application.namespace
+    )
+
+
+async def _target(run: Run, content: RestorePointContent) -> JobTarget:
+    if "target" not in run.memo:
+        application = content.spec.application
+        run.memo["target"] = await created_target(
+            run.drive,
+            run.action.spec.profile.name,
+            repository_path(content.spec.clusterUID, application.namespace),
+            origin=_origin(run, content),
+            namespace_uid=application.namespaceUID,
+        )
+    target: JobTarget = run.memo["target"]
+    return target
+
+
+async def _copy_volume(run: Run, target: JobTarget, volume: VolumeArtifact) -> None:
+    content = await _content(run)
+    origin = _origin(run, content)
+    claim = await make_work_claim(run.drive, volume, origin=origin, step="clone")
+    request = target.request(
+        "backup",
+        origin=origin,
+        step="backup",
+        subject=volume.pvc,
+        job={"pvc": volume.pvc, "hostname": content.spec.clusterUID},
+        claim=claim,
+    )
+
+    async def on_counters(counters: WorkerCounters) -> None:
+        await run.set_volume(progress_of(run.volume(volume.pvc), counters))
+
+    label = f"export of {content.spec.application.name}/{volume.pvc}"
+    await run.set_volume(msgspec.structs.replace(run.volume(volume.pvc), state="running"))
+    result = await run_job(run.drive, request, work="export", label=label, on_counters=on_counters)
+    note_failures(run, volume.pvc, result)
+    await run.set_volume(finished(run.volume(volume.pvc), result), force=True)
+    # the clone has served; its snapshot and the point stay
+    await run.drive.client.delete(CLAIMS, claim, WORKERS_NAMESPACE)
+
+
+def progress_of(volume: VolumeProgress, counters: WorkerCounters) -> VolumeProgress:
+    """A volume's progress with what the worker said last; never going back."""
+    return msgspec.structs.replace(
+        volume,
+        state="running",
+        bytesTotal=counters.bytes_total or volume.bytesTotal,
+        bytesDone=max(volume.bytesDone, counters.bytes_done),
+        bytesStored=max(volume.bytesStored, counters.bytes_stored),
+        filesTotal=counters.files_total,
+        filesDone=counters.files_done,
+    )
+
+
+def finished(volume: VolumeProgress, result: WorkerResult) -> VolumeProgress:
+    """A volume's progress at its end."""
+    return msgspec.structs.replace(
+        volume,
+        state="done",
+        bytesTotal=result.bytes_done,
+        bytesDone=result.bytes_done,
+        bytesStored=result.bytes_stored,
+        filesTotal=result.files_done,
+        filesDone=result.files_done,
+        snapshot=result.snapshot,
+    )
+
+
+def note_failures(run: ActionRun[ExportAction], pvc: str, result: WorkerResult) -> None:
+    """Files that a worker could not carry are failures of the action: its outcome is Partial."""
+    for failed in result.failures:
+        run.fail(Failure(code=failed.code, message=failed.message, object=f"{pvc}:{failed.path}"))
+    rest = result.failures_total - len(result.failures)
+    if rest > 0:
+        run.fail(Failure(code="worker.more", message=f"and {rest} more files", object=pvc))
+
+
+def _exported_manifest(run: Run, content: RestorePointContent) -> PointManifest:
+    volumes = []
+    for volume in content.status.volumes:
+        progress = run.volume(volume.pvc)
+        volumes.append(
+            msgspec.structs.replace(
+                volume,
+                snapshot=None,
+                repositorySnapshot=progress.snapshot,
+                logicalSize=progress.bytesDone,
+                physicalSize=progress.bytesStored,
+            )
+        )
+    status = content.status
+    return PointManifest(
+        id=content.spec.id,
+        application=content.spec.application,
+        clusterUID=content.spec.clusterUID,
+        actionUID=content.spec.actionUID,
+        attempt=status.cut.attempt,
+        actionTime=status.actionTime,
+        scheduledTime=status.scheduledTime,
+        expiresAt=run.action.spec.expiresAt,
+        cut=status.cut,
+        volumes=tuple(volumes),
+        objectCount=status.objectCount,
+        labels=dict(content.metadata.labels),
+    )
+
+
+async def _objects_request(
+    run: Run, target: JobTarget, content: RestorePointContent, manifest: PointManifest
+) -> WorkerRequest:
+    client = run.drive.client
+    local_manifest = await local.find_manifest(client, content.spec.id, content.status.cut.attempt)
+    if local_manifest is None:
+        raise EngineError(
+            "the manifest of the local point is missing",
+            subject=f"RestorePointContent {content.metadata.name}",
+            code="point.damaged",
+        )
+    origin = _origin(run, content)
+    bare = target.request(
+        "objects",
+        origin=origin,
+        step="objects",
+        subject="objects",
+        job={"hostname": content.spec.clusterUID, "manifest": encode(manifest)},
+        secrets={"objects-key": await local.objects_key(client)},
+    )
+    packs = []
+    for number, digest in enumerate(local_manifest.packs):
+        pack = await client.get(SECRETS, local.pack_name(digest), NAMESPACE)
+        copy = await ensure(run.drive, SECRETS, pack_copy(pack, bare))
+        packs.append(
+            PackSource(
+                secret=copy["metadata"]["name"], key=local.PACK_FIELD, file=f"{number:06d}.pack"
+            )
+        )
+    return dataclasses.replace(bare, packs=tuple(packs))

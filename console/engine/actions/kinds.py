@@ -1,0 +1,32 @@
+"""What is carried out for each kind of action: its steps, and how it is thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from console.engine.actions import backup, export, restore
+from console.engine.model.kinds import BACKUP_ACTIONS, EXPORT_ACTIONS, RESTORE_ACTIONS
+from console.engine.model.record import BackupAction, ExportAction, RestoreAction
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from console.engine.actions.run import ActionRun, StepSpec
+    from console.engine.model.kinds import Kind
+    from console.engine.model.record import Action, ActionKind
+
+
+class Handling(NamedTuple):
+    """How one kind of action is carried out."""
+
+    kind: Kind
+    type: type[Action]
+    steps: tuple[StepSpec[Any], ...]
+    discard: Callable[[ActionRun[Any]], Awaitable[None]]  # after failure or cancel; idempotent
+
+
+HANDLINGS: Mapping[ActionKind, Handling] = {
+    "BackupAction": Handling(BACKUP_ACTIONS, BackupAction, backup.STEPS, backup.discard),
+    "ExportAction": Handling(EXPORT_ACTIONS, ExportAction, export.STEPS, export.discard),
+    "RestoreAction": Handling(RESTORE_ACTIONS, RestoreAction, restore.STEPS, restore.discard),
+}

@@ -1,0 +1,346 @@
+"""RestoreAction: an application brought back from a point, into a new or emptied namespace.
+
+The plan is a value, made first and shown; volumes are filled and handed over,
+then the objects are created wave by wave. Nothing that is there is overwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from console.engine.actions.export import finished, progress_of
+from console.engine.actions.reading import make_plan
+from console.engine.actions.repository_jobs import existing_target
+from console.engine.actions.run import ActionRun, StepSpec
+from console.engine.catalog.contents import get_content
+from console.engine.errors import (
+    AlreadyExists,
+    ClusterError,
+    EngineError,
+    Forbidden,
+    Invalid,
+    NotFound,
+)
+from console.engine.facade import RestoreRequest
+from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS
+from console.engine.model.names import ANNOTATION_RESTORED_BY, WORKERS_NAMESPACE
+from console.engine.model.record import (
+    Failure,
+    RestoreAction,
+    RestorePointContent,
+    VolumeProgress,
+)
+from console.engine.plan.placement import placement_of
+from console.engine.plan.snapshots import Origin
+from console.engine.volumes.handover import (
+    drop_unfinished,
+    hand_over,
+    is_handed_over,
+    make_work_claim,
+    wait_bound,
+)
+from console.engine.volumes.jobs import WorkerCounters, clean_up, run_job
+
+if TYPE_CHECKING:
+    from console.engine.plan.restore_plan import PlannedItem, PlannedVolume, RestorePlan
+
+Run = ActionRun[RestoreAction]
+
+AT_ONCE = 8
+READY_S = 120.0
+FILL = "fill"
+
+
+async def plan(run: Run) -> str:
+    """Say exactly what will be done; stop here if anything is in the way."""
+    made = await _plan(run)
+    if made.blockers:
+        for blocker in made.blockers:
+            run.fail(
+                Failure(
+                    code=blocker.code,
+                    message=blocker.message,
+                    object=blocker.object,
+                    hint=blocker.hint,
+                )
+            )
+        first = made.blockers[0]
+        more = f" (and {len(made.blockers) - 1} more)" if len(made.blockers) > 1 else ""
+        raise EngineError(
+            f"{first.message}{more}",
+            subject=first.object,
+            hint=first.hint,
+            code="restore.blocked",
+        )
+    run.note(
+        planHash=made.hash,
+        targetNamespace=made.target,
+        objectsTotal=sum(len(wave) for wave in made.waves) + len(made.volumes),
+    )
+    return f"{run.status.objectsTotal} objects, {len(made.volumes)} volumes into {made.target}"
+
+
+async def make_namespace(run: Run) -> str:
+    """The target namespace, unless it is there and stays as it is."""
+    made = await _plan(run)
+    if made.namespace.verb == "keep":
+        return "it is there"
+    try:
+        await run.drive.client.create(NAMESPACES, made.namespace.obj)
+    except AlreadyExists:
+        there = await run.drive.client.get(NAMESPACES, made.target)
+        annotations = there["metadata"].get("annotations") or {}
+        if annotations.get(ANNOTATION_RESTORED_BY) != run.uid:
+            raise EngineError(
+                "somebody made this namespace while the restore began",
+                subject=f"Namespace {made.target}",
+                hint="look at it, and ask for the restore again",
+                code="restore.exists",
+            ) from None
+    return made.target
+
+
+async def fill_volumes(run: Run) -> str:
+    """Each volume is filled beside the application and then handed over; several at once."""
+    made = await _plan(run)
+    run.set_volumes(
+        run.volume(volume.claim.name)
+        if run.volume(volume.claim.name).state == "done"
+        else VolumeProgress(
+            pvc=volume.claim.name,
+            bytesTotal=volume.artifact.logicalSize or volume.size,
+            state="waiting",
+        )
+        for volume in made.volumes
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            for volume in made.volumes:
+                group.create_task(_bring_volume(run, made, volume))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return f"{len(made.volumes)} volumes"
+
+
+async def create_objects(run: Run) -> str:
+    """The objects, wave by wave; what is refused is told and does not stop the rest."""
+    made = await _plan(run)
+    limit = asyncio.Semaphore(AT_ONCE)
+    for wave in made.waves:
+        async with asyncio.TaskGroup() as group:
+            for item in wave:
+                group.create_task(_create(run, item, limit))
+    return f"{run.status.objectsDone} objects"
+
+
+async def wait_ready(run: Run) -> str:
+    """Wait a while until the workloads run; those that do not are told."""
+    made = await _plan(run)
+    items = [
+        item
+        for wave in made.waves
+        for item in wave
+        if item.kind.kind in {"Deployment", "StatefulSet"} and item.kind.group == "apps"
+    ]
+    async with asyncio.TaskGroup() as group:
+        for item in items:
+            group.create_task(_wait_workload(run, made.target, item))
+    return f"{len(items)} workloads"
+
+
+async def clean(run: Run) -> str:
+    """Nothing of this action stays in the workers' namespace."""
+    await clean_up(run.drive, run.uid)
+    return ""
+
+
+async def discard(run: Run) -> None:
+    """After a failure or a cancel: our own claims go; what the target has stays there."""
+    await drop_unfinished(run.drive, run.uid)
+    await clean_up(run.drive, run.uid)
+
+
+STEPS: tuple[StepSpec[RestoreAction], ...] = (
+    StepSpec("plan", plan),
+    StepSpec("namespace", make_namespace),
+    StepSpec("volumes", fill_volumes),
+    StepSpec("objects", create_objects),
+    StepSpec("workloads", wait_ready),
+    StepSpec("clean", clean),
+)
+
+
+def request_of(action: RestoreAction, content: RestorePointContent) -> RestoreRequest:
+    """What a RestoreAction asks for."""
+    home = action.metadata.namespace
+    target = action.spec.targetNamespace
+    if not target and action.spec.subject.kind != "RestorePointContent":
+        target = home
+    return RestoreRequest(
+        point=content.metadata.name,
+        target=target or content.spec.application.namespace,
+        storage_class_map=dict(action.spec.storageClassMap),
+    )
+
+
+async def _content(run: Run) -> RestorePointContent:
+    if "content" not in run.memo:
+        subject = run.action.spec.subject
+        name = subject.name
+        if subject.kind != "RestorePointContent":
+            namespace = subject.namespace or run.action.metadata.namespace
+            point = await run.drive.client.get(RESTORE_POINTS, subject.name, namespace)
+            name = point["spec"]["restorePointContentRef"]["name"]
+        run.memo["content"] = await get_content(run.drive.client, name)
+    content: RestorePointContent = run.memo["content"]
+    return content
+
+
+async def _plan(run: Run) -> RestorePlan:
+    if "plan" not in run.memo:
+        content = await _content(run)
+        run.memo["plan"] = await make_plan(
+            run.drive.client,
+            content,
+            request_of(run.action, content),
+            run.drive.in_thread,
+            action_uid=run.uid,
+        )
+    made: RestorePlan = run.memo["plan"]
+    return made
+
+
+def _origin(run: Run, content: RestorePointContent) -> Origin:
+    return Origin(
+        action_uid=run.uid, point=content.spec.id, application=content.spec.application.namespace
+    )
+
+
+async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> None:
+    content = await _content(run)
+    origin = _origin(run, content)
+    target = volume.claim.obj
+    if not await is_handed_over(run.drive, target, origin=origin, step=FILL):
+        if content.spec.kind == "local":
+            await _clone(run, origin, volume)
+        else:
+            await _copy(run, made, content, volume)
+        await hand_over(run.drive, target, origin=origin, step=FILL)
+    progress = run.volume(volume.claim.name)
+    if progress.state != "done":
+        done = msgspec.structs.replace(progress, state="done", bytesDone=progress.bytesTotal)
+        await run.set_volume(done, force=True)
+
+
+async def _clone(run: Run, origin: Origin, volume: PlannedVolume) -> None:
+    """A local point's volume: a clone of its snapshot."""
+    await run.set_volume(msgspec.structs.replace(run.volume(volume.claim.name), state="running"))
+    name = await make_work_claim(
+        run.drive,
+        volume.artifact,
+        origin=origin,
+        step=FILL,
+        size=volume.size,
+        storage_class=volume.storage_class,
+    )
+    await wait_bound(run.drive, WORKERS_NAMESPACE, name)
+
+
+async def _copy(
+    run: Run, made: RestorePlan, content: RestorePointContent, volume: PlannedVolume
+) -> None:
+    """An exported point's volume: an empty claim that a worker fills from the repository."""
+    name = volume.claim.name
+    target = await existing_target(run.drive, content.spec.location, content.spec.repository)
+    origin = _origin(run, content)
+    claim = await make_work_claim(
+        run.drive,
+        msgspec.structs.replace(volume.artifact, snapshot=None),
+        origin=origin,
+        step=FILL,
+        size=volume.size,
+        storage_class=volume.storage_class,
+    )
+    workloads = [item.obj for wave in made.waves for item in wave]
+    request = target.request(
+        "restore",
+        origin=origin,
+        step="restore",
+        subject=name,
+        job={
+            "pvc": name,
+            "hostname": content.spec.clusterUID,
+            "snapshot": volume.artifact.repositorySnapshot,
+        },
+        claim=claim,
+        placement=placement_of(name, workloads),
+    )
+
+    async def on_counters(counters: WorkerCounters) -> None:
+        await run.set_volume(progress_of(run.volume(name), counters))
+
+    await run.set_volume(msgspec.structs.replace(run.volume(name), state="running"))
+    label = f"restore of {content.spec.application.name}/{name}"
+    result = await run_job(run.drive, request, work="restore", label=label, on_counters=on_counters)
+    for failed in result.failures:
+        run.fail(Failure(code=failed.code, message=failed.message, object=f"{name}:{failed.path}"))
+    await run.set_volume(finished(run.volume(name), result))
+
+
+async def _create(run: Run, item: PlannedItem, limit: asyncio.Semaphore) -> None:
+    where = f"{item.kind.resource}/{item.obj['metadata'].get('namespace', '')}/{item.name}"
+    async with limit:
+        try:
+            await run.drive.client.create(item.kind, item.obj)
+        except AlreadyExists:
+            failure = await _not_ours(run, item, where)
+            if failure is not None:
+                run.fail(failure)
+                return
+        except (Forbidden, Invalid, NotFound) as error:
+            run.fail(Failure(code=error.code, message=error.message, object=where, hint=error.hint))
+            return
+    run.note(objectsDone=run.status.objectsDone + 1)
+
+
+async def _not_ours(run: Run, item: PlannedItem, where: str) -> Failure | None:
+    namespace = item.obj["metadata"].get("namespace", "")
+    there = await run.drive.client.find(item.kind, item.name, namespace)
+    annotations = (there or {}).get("metadata", {}).get("annotations") or {}
+    if annotations.get(ANNOTATION_RESTORED_BY) == run.uid:
+        return None
+    return Failure(
+        code="restore.exists",
+        message="an object of this name is there and was left as it is",
+        object=where,
+        hint="delete it, or restore into another namespace",
+    )
+
+
+async def _wait_workload(run: Run, namespace: str, item: PlannedItem) -> None:
+    wanted = item.obj.get("spec", {}).get("replicas", 1)
+    where = f"{item.kind.resource}/{namespace}/{item.name}"
+    try:
+        await run.drive.client.wait_for(
+            item.kind,
+            item.name,
+            namespace,
+            lambda raw: raw.get("status", {}).get("readyReplicas", 0) >= wanted,
+            timeout_s=READY_S,
+        )
+    except NotFound:
+        return  # it was refused; that is told already
+    except ClusterError:
+        raise
+    except EngineError:
+        run.fail(
+            Failure(
+                code="restore.not_ready",
+                message=f"the workload was not ready after {READY_S:.0f} s",
+                object=where,
+                hint="its data is restored; look at its pods and their events",
+            )
+        )

@@ -1,0 +1,114 @@
+"""Finds points again: from a look into a location, and from the manifests in the cluster.
+
+Deleting a RestorePointContent frees nothing, it only forgets; this is how the
+point comes back. Never deletes, never frees, never overwrites a point.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from console.engine.catalog import exported, local
+from console.engine.catalog.contents import (
+    complete,
+    exported_status,
+    list_contents,
+    local_status,
+    make_content,
+)
+from console.engine.model.names import exported_content_name
+from console.engine.model.record import RestorePointContentSpec
+
+if TYPE_CHECKING:
+    from console.engine.catalog.exported import FoundPoint
+    from console.engine.catalog.locations import OpenLocation
+    from console.engine.kube import KubeClient
+    from console.engine.model.record import PointManifest, RestorePointContent
+
+
+class Rediscovered(NamedTuple):
+    """What a look brought back."""
+
+    found: int
+    added: tuple[str, ...]  # names of contents
+
+
+def look_into(location: OpenLocation, *, cluster_uid: str) -> list[FoundPoint]:
+    """Every point of this cluster in a location. Blocking; for a thread.
+
+    Raises:
+        StoreError: The location can't be reached.
+        RepositoryError: A repository is damaged.
+    """
+    store = location.store(read_only=True)
+    try:
+        found: list[FoundPoint] = []
+        for repository in exported.list_repositories(store, cluster_uid=cluster_uid):
+            opened = exported.open_repository(store, repository, location.key)
+            found.extend(exported.list_points(opened, repository.path))
+        return found
+    finally:
+        store.close()
+
+
+async def join_exported(client: KubeClient, location: str, found: list[FoundPoint]) -> Rediscovered:
+    """Make contents for the points of a location that the cluster does not know."""
+    there = {content.metadata.name: content for content in await list_contents(client)}
+    added = []
+    for point in found:
+        name = exported_content_name(point.manifest.id, location)
+        known = there.get(name)
+        if known is not None and known.status.state == "Ready" and not point.damage:
+            continue
+        content = await make_content(client, name, _exported_spec(point, location), {})
+        status = exported_status(point.manifest, point.objects_snapshot, damage=point.damage)
+        await complete(client, content, status)
+        if known is None:
+            added.append(name)
+    return Rediscovered(len(found), tuple(added))
+
+
+async def join_local(client: KubeClient) -> Rediscovered:
+    """Make contents for the local points whose manifests are here and whose contents are not."""
+    there = {content.metadata.name for content in await list_contents(client)}
+    manifests = await local.list_manifests(client)
+    added = []
+    for manifest in manifests:
+        if manifest.id in there:
+            continue
+        content = await make_content(client, manifest.id, local_spec(manifest), manifest.labels)
+        await complete_local(client, content, manifest)
+        added.append(manifest.id)
+    return Rediscovered(len(manifests), tuple(added))
+
+
+async def complete_local(
+    client: KubeClient, content: RestorePointContent, manifest: PointManifest
+) -> RestorePointContent:
+    """Make a local content Ready from its manifest."""
+    name = local.manifest_name(manifest.id, manifest.attempt)
+    return await complete(client, content, local_status(manifest, secret=name))
+
+
+def local_spec(manifest: PointManifest) -> RestorePointContentSpec:
+    """The spec of a local point's content."""
+    return RestorePointContentSpec(
+        id=manifest.id,
+        kind="local",
+        application=manifest.application,
+        clusterUID=manifest.clusterUID,
+        actionUID=manifest.actionUID,
+    )
+
+
+def _exported_spec(point: FoundPoint, location: str) -> RestorePointContentSpec:
+    manifest = point.manifest
+    return RestorePointContentSpec(
+        id=manifest.id,
+        kind="exported",
+        application=manifest.application,
+        clusterUID=manifest.clusterUID,
+        actionUID=manifest.actionUID,
+        location=location,
+        repository=point.repository,
+    )

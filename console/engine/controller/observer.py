@@ -1,0 +1,199 @@
+"""Watches one cluster for the people who look at it: rows, live, to the event bus.
+
+Follows namespaces, workloads, claims and our own kinds; every change marks the
+rows as old, and a moment later they are computed anew as a whole and compared
+(the bus sends differences). Nothing here writes to the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from console.engine.controller.rows import (
+    KINDS,
+    AppFacts,
+    action_view,
+    application_view,
+    group_by_namespace,
+    is_platform,
+    listed_points,
+    location_view,
+    with_waiting,
+)
+from console.engine.errors import EngineError
+from console.engine.kube import Changed, Listed, Lost
+from console.engine.model.kinds import (
+    BACKUP_ACTIONS,
+    CLAIMS,
+    DEPLOYMENTS,
+    EXPORT_ACTIONS,
+    LOCATIONS,
+    NAMESPACES,
+    RESTORE_ACTIONS,
+    RESTORE_POINT_CONTENTS,
+    STATEFUL_SETS,
+    Kind,
+    RawObject,
+)
+from console.engine.model.record import (
+    ActionKind,
+    Location,
+    RestorePointContent,
+    VolumeProgress,
+)
+from console.engine.model.wire import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from console.engine.aiokit import TaskOwner
+    from console.engine.events import EventBus
+    from console.engine.kube import KubeClient
+    from console.engine.model.views import ActionView, ApplicationView, PointView
+    from console.engine.plan.queue import Waiting
+
+FLUSH_S = 0.1
+FOLLOWED = (NAMESPACES, DEPLOYMENTS, STATEFUL_SETS, CLAIMS)
+OURS = (BACKUP_ACTIONS, EXPORT_ACTIONS, RESTORE_ACTIONS, RESTORE_POINT_CONTENTS, LOCATIONS)
+ACTION_KINDS: dict[Kind, ActionKind] = {
+    BACKUP_ACTIONS: "BackupAction",
+    EXPORT_ACTIONS: "ExportAction",
+    RESTORE_ACTIONS: "RestoreAction",
+}
+
+T = TypeVar("T")
+
+
+class Observer:
+    """The live rows of one cluster."""
+
+    def __init__(
+        self,
+        cluster: str,
+        client: KubeClient,
+        bus: EventBus,
+        owner: TaskOwner,
+        *,
+        on_health: Callable[[EngineError | None], None],
+    ) -> None:
+        self._cluster = cluster
+        self._client = client
+        self._bus = bus
+        self._owner = owner
+        self._on_health = on_health
+        self._objects: dict[Kind, dict[str, RawObject]] = {}
+        self._progress: dict[str, tuple[VolumeProgress, ...]] = {}
+        self._waiting: Mapping[str, Waiting] = {}
+        self._old = asyncio.Event()
+        self._ours = False
+
+    def start(self) -> None:
+        """Begin to follow what every cluster has."""
+        for kind in FOLLOWED:
+            self._owner.start(self._follow(kind), name=f"observe:{kind.resource}")
+        self._owner.start(self._flush_forever(), name="observe:flush")
+
+    def follow_ours(self) -> None:
+        """Follow our own kinds too; once."""
+        if not self._ours:
+            self._ours = True
+            for kind in OURS:
+                self._owner.start(self._follow(kind), name=f"observe:{kind.resource}")
+
+    def note_progress(self, uid: str, volumes: tuple[VolumeProgress, ...]) -> None:
+        """Live counters of a running action; they go to the window, not through etcd."""
+        self._progress[uid] = volumes
+        self._old.set()
+
+    def note_waiting(self, waiting: Mapping[str, Waiting]) -> None:
+        """What queued actions wait for, by uid."""
+        self._waiting = waiting
+        self._old.set()
+
+    async def _follow(self, kind: Kind) -> None:
+        async for change in self._client.follow(kind):
+            if isinstance(change, Listed):
+                self._objects[kind] = {raw["metadata"]["uid"]: raw for raw in change.items}
+                self._on_health(None)
+            elif isinstance(change, Changed):
+                uid = change.object["metadata"]["uid"]
+                if change.type == "DELETED":
+                    self._objects[kind].pop(uid, None)
+                else:
+                    self._objects[kind][uid] = change.object
+            elif isinstance(change, Lost):
+                self._on_health(change.error)
+            self._old.set()
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await self._old.wait()
+            await asyncio.sleep(FLUSH_S)
+            self._old.clear()
+            self._flush()
+
+    def _flush(self) -> None:
+        if not all(kind in self._objects for kind in FOLLOWED):
+            return
+        points = listed_points(
+            self._cluster, self._decoded(RESTORE_POINT_CONTENTS, RestorePointContent)
+        )
+        actions = self._actions()
+        locations = [
+            location_view(
+                self._cluster,
+                location,
+                points=sum(p.location == location.metadata.name for p in points),
+            )
+            for location in self._decoded(LOCATIONS, Location)
+        ]
+        self._bus.publish("points", self._cluster, points)
+        self._bus.publish("actions", self._cluster, actions)
+        self._bus.publish("locations", self._cluster, locations)
+        self._bus.publish("applications", self._cluster, self._applications(points, actions))
+
+    def _actions(self) -> list[ActionView]:
+        rows = []
+        for kind, name in ACTION_KINDS.items():
+            for action in self._decoded(kind, KINDS[name]):
+                row = action_view(self._cluster, name, action)
+                live = self._progress.get(row.uid)
+                if row.phase == "Finished":
+                    self._progress.pop(row.uid, None)
+                elif live is not None:
+                    row = msgspec.structs.replace(row, volumes=live)
+                rows.append(with_waiting(row, self._waiting))
+        return sorted(rows, key=lambda row: row.created_at, reverse=True)
+
+    def _applications(
+        self, points: list[PointView], actions: list[ActionView]
+    ) -> list[ApplicationView]:
+        workloads = group_by_namespace(
+            [*self._objects[DEPLOYMENTS].values(), *self._objects[STATEFUL_SETS].values()]
+        )
+        claims = group_by_namespace(self._objects[CLAIMS].values())
+        namespaces = {raw["metadata"]["name"]: raw for raw in self._objects[NAMESPACES].values()}
+        names = {name for name in namespaces if not is_platform(name)}
+        names |= {point.application for point in points}
+        return [
+            application_view(
+                self._cluster,
+                name,
+                AppFacts(namespaces.get(name), workloads.get(name, ()), claims.get(name, ())),
+                points=[point for point in points if point.application == name],
+                actions=[action for action in actions if action.application == name],
+            )
+            for name in sorted(names)
+        ]
+
+    def _decoded(self, kind: Kind, to: type[T]) -> list[T]:
+        rows = []
+        for raw in self._objects.get(kind, {}).values():
+            try:
+                rows.append(decode(raw, to))
+            except EngineError:  # one object that does not fit must not hide the others
+                continue
+        return rows

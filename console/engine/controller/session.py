@@ -1,0 +1,260 @@
+"""One cluster that is connected: its client, its rows, and the driver while the Lease is held."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from console.engine.aiokit import BoundedExecutor, TaskOwner
+from console.engine.controller.driver import Driver
+from console.engine.controller.observer import Observer
+from console.engine.errors import ClusterError, DrivenElsewhere, EngineError, LostLease, NotFound
+from console.engine.events import Notice
+from console.engine.kube import KubeClient
+from console.engine.kube.lease import Lease
+from console.engine.model.kinds import CRDS, LEASES, NAMESPACES, RESTORE_POINT_CONTENTS, SETTINGS
+from console.engine.model.names import LEASE, NAMESPACE
+from console.engine.model.names import SETTINGS as SETTINGS_NAME
+from console.engine.model.record import Settings, SettingsSpec
+from console.engine.model.wire import decode
+from console.engine.volumes.drive import Drive
+from console.engine.volumes.slots import SlotTable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from console.engine.events import EventBus
+    from console.engine.kube import ClusterAccess, Write
+    from console.engine.model.record import Requester, VolumeProgress
+    from console.engine.model.views import EngineState, Health
+    from console.engine.plan.queue import Waiting
+
+log = logging.getLogger(__name__)
+
+REPOSITORY_THREADS = 4
+TRY_AGAIN_S = 5.0
+
+
+class ClusterSession:
+    """A connected cluster. Made by `connect`, ended by `aclose`."""
+
+    def __init__(
+        self,
+        name: str,
+        access: ClusterAccess,
+        *,
+        bus: EventBus,
+        holder: str,
+        on_change: Callable[[], None],
+        on_write: Callable[[Write], Awaitable[None]] | None = None,
+    ) -> None:
+        self.name = name
+        self.client = KubeClient(access, on_write=on_write)
+        self.user: Requester | None = None
+        self.uid = ""
+        self.version = ""
+        self.health: Health = "unknown"
+        self.problem = ""
+        self.as_of = ""
+        self.state: EngineState = "unknown"
+        self.driven_by = ""
+        self.threads = BoundedExecutor(f"repository-{name}", threads=REPOSITORY_THREADS)
+        self._access = access
+        self._bus = bus
+        self._holder = holder
+        self._on_change = on_change
+        self._owner = TaskOwner(f"cluster:{name}")
+        self._driving: TaskOwner | None = None
+        self._driver: Driver | None = None
+        self._lease: Lease | None = None
+        self._observer: Observer | None = None
+        self._slots: SlotTable | None = None
+        self._waiting: Mapping[str, Waiting] = {}
+
+    async def connect(self) -> None:
+        """First contact: who we are, which cluster this is.
+
+        Raises:
+            ClusterError: It does not work; `health` says so too.
+        """
+        self.health = "connecting"
+        try:
+            self.version = await self.client.version()
+            self.user = await self.client.whoami()
+            default = await self.client.get(NAMESPACES, "default")
+            self.uid = default["metadata"]["uid"]
+            await self._look_who_drives()
+        except ClusterError as error:
+            self.health = "stale" if error.retryable else "refused"
+            self.problem = error.message
+            raise
+        self.health = "live"
+        self.problem = ""
+        self.as_of = (await self.client.server_time()).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def prepared(self) -> bool:
+        """Whether our kinds are served."""
+        return self.state not in {"unprepared", "unknown"}
+
+    @property
+    def busy(self) -> bool:
+        """Whether this engine carries out an action here."""
+        return self._driver is not None and self._driver.busy
+
+    def asker(self) -> Requester:
+        """Who asks when this console writes an action."""
+        if self.user is None:
+            raise EngineError("the cluster is not connected", subject=self.name)
+        return self.user
+
+    async def _look_who_drives(self) -> None:
+        crd = await self.client.find(CRDS, f"{RESTORE_POINT_CONTENTS.resource}")
+        if crd is None:
+            self.state = "unprepared"
+            return
+        lease = await self.client.find(LEASES, LEASE, NAMESPACE)
+        holder = (lease or {}).get("spec", {}).get("holderIdentity") or ""
+        self.driven_by = "" if holder == self._holder else holder
+        self.state = "elsewhere" if self.driven_by else "idle"
+
+    def observe(self) -> None:
+        """Begin to send rows; once."""
+        if self._observer is None:
+            self._observer = Observer(
+                self.name, self.client, self._bus, self._owner, on_health=self._on_health
+            )
+            self._observer.start()
+        self.observe_ours()
+
+    def observe_ours(self) -> None:
+        """Follow our own kinds too, as soon as *prepare* has put them here."""
+        if self._observer is not None and self.prepared:
+            self._observer.follow_ours()
+
+    async def drive(self, *, take_over: bool = False) -> None:
+        """Take the Lease and begin to carry actions out.
+
+        Raises:
+            DrivenElsewhere: Somebody else does.
+        """
+        if self._driver is not None:
+            return
+        lease = Lease(self._access, holder=self._holder)
+        try:
+            epoch = await lease.acquire(take_over=take_over)
+        except DrivenElsewhere as error:
+            self.state, self.driven_by = "elsewhere", error.holder
+            self._on_change()
+            raise
+        self._lease = lease
+        settings = await self._settings()
+        self._slots = SlotTable(settings.slots, on_change=self._wake)
+        self._driving = TaskOwner(f"drive:{self.name}")
+        drive = Drive(
+            client=self.client,
+            cluster_uid=self.uid,
+            holder=self._holder,
+            epoch=epoch,
+            settings=settings,
+            slots=self._slots,
+            threads=self.threads,
+            on_progress=self._note_progress,
+        )
+        self._driver = Driver(
+            drive,
+            self._driving,
+            user=self.asker(),
+            desktop=not self._holder.startswith("cluster:"),
+            on_lost=self._on_lost,
+            on_waiting=self._note_waiting,
+        )
+        self._driver.start()
+        self._owner.start(self._watch_lease(lease), name="lease", replaces=True)
+        self.state, self.driven_by = "driving", ""
+        self._on_change()
+
+    def drive_when_free(self) -> None:
+        """Drive as soon as nobody else does, for as long as this process lives."""
+        self._owner.start(self._drive_when_free(), name="drive-when-free", replaces=True)
+
+    async def _drive_when_free(self) -> None:
+        while True:
+            with contextlib.suppress(DrivenElsewhere, ClusterError):
+                if self.prepared:
+                    await self.drive()
+            await asyncio.sleep(TRY_AGAIN_S)
+
+    async def _watch_lease(self, lease: Lease) -> None:
+        await lease.lost.wait()
+        self._on_lost(LostLease("the Lease could not be renewed", subject=self.name))
+
+    def _on_lost(self, error: LostLease) -> None:
+        if self._driver is None:
+            return
+        driving, lease = self._driving, self._lease
+        self._driver, self._driving, self._lease, self._slots = None, None, None, None
+        self.state = "elsewhere"
+        self._bus.notify(
+            Notice(
+                level="warn",
+                code=error.code,
+                message=error.message,
+                subject=self.name,
+                hint="the actions go on with the engine that has taken over",
+            )
+        )
+        self._owner.start(self._let_go(driving, lease), name="let-go")
+        self._on_change()
+
+    async def _let_go(self, driving: TaskOwner | None, lease: Lease | None) -> None:
+        if driving is not None:
+            await driving.aclose()
+        if lease is not None:
+            await lease.release()
+
+    async def _settings(self) -> SettingsSpec:
+        try:
+            raw = await self.client.get(SETTINGS, SETTINGS_NAME, NAMESPACE)
+        except NotFound:
+            return SettingsSpec()
+        return decode(raw, Settings).spec
+
+    def _wake(self) -> None:
+        if self._driver is not None:
+            self._driver.wake()
+
+    def _note_progress(self, uid: str, volumes: tuple[VolumeProgress, ...]) -> None:
+        if self._observer is not None:
+            self._observer.note_progress(uid, volumes)
+
+    def _note_waiting(self, waiting: Mapping[str, Waiting]) -> None:
+        if dict(waiting) != dict(self._waiting):
+            self._waiting = waiting
+            if self._observer is not None:
+                self._observer.note_waiting(waiting)
+
+    @property
+    def waiting(self) -> Mapping[str, Waiting]:
+        """What each queued action waits for, by uid."""
+        return self._waiting
+
+    def _on_health(self, error: EngineError | None) -> None:
+        health: Health = "live"
+        if error is not None:
+            health = "stale" if error.retryable else "refused"
+        problem = error.message if error else ""
+        if (health, problem) != (self.health, self.problem):
+            self.health, self.problem = health, problem
+            self._on_change()
+
+    async def aclose(self) -> None:
+        """Stop driving, give the Lease up, end every task."""
+        driving, lease = self._driving, self._lease
+        self._driver, self._driving, self._lease = None, None, None
+        await self._owner.aclose()
+        await self._let_go(driving, lease)
+        await self.threads.aclose()
+        await self.client.aclose()

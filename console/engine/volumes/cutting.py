@@ -1,0 +1,309 @@
+"""The cut: all snapshots of a point, taken as one step; then adoption, a move into our namespace.
+
+Artefacts carry the attempt in their names: what one attempt made is adopted
+whole or thrown away whole, and never meets another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
+from console.engine.model.kinds import (
+    SNAPSHOT_CLASSES,
+    SNAPSHOT_CONTENTS,
+    SNAPSHOTS,
+    VOLUMES,
+)
+from console.engine.model.names import (
+    LABEL_ACTION_UID,
+    LABEL_ATTEMPT,
+    LABEL_MANAGED_BY,
+    LABEL_ROLE,
+    MANAGED_BY,
+    WORKERS_NAMESPACE,
+)
+from console.engine.model.record import Cut, SnapshotHandle, VolumeArtifact
+from console.engine.model.views import Blocker
+from console.engine.plan.snapshots import (
+    Snapshottable,
+    adopted_content,
+    adopted_name,
+    adopted_snapshot,
+    artifact,
+    check_claim,
+    class_copy,
+    cut_snapshot,
+    snapshot_handle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from console.engine.model.kinds import Kind, RawObject
+    from console.engine.plan.snapshots import Origin
+    from console.engine.volumes.drive import Drive
+
+
+class CutRefused(EngineError):
+    """Some claims can't be snapshotted; `blockers` says which and why."""
+
+    code = "cut.refused"
+
+    def __init__(self, blockers: Sequence[Blocker]) -> None:
+        first = blockers[0]
+        more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
+        super().__init__(f"{first.message}{more}", subject=first.object, hint=first.hint)
+        self.blockers = tuple(blockers)
+
+
+async def snapshottable_claims(
+    drive: Drive, claims: Sequence[RawObject]
+) -> list[tuple[RawObject, Snapshottable]]:
+    """Each claim with the class that snapshots it.
+
+    Raises:
+        CutRefused: One or more can't be.
+    """
+    if not claims:
+        return []
+    classes = await drive.client.list(SNAPSHOT_CLASSES)
+    volumes = {raw["metadata"]["name"]: raw for raw in await drive.client.list(VOLUMES)}
+    checked = [
+        (claim, check_claim(claim, volumes.get(claim["spec"].get("volumeName", "")), classes))
+        for claim in claims
+    ]
+    blockers = [verdict for _, verdict in checked if isinstance(verdict, Blocker)]
+    if blockers:
+        raise CutRefused(blockers)
+    await _copy_classes(drive, classes, [v for _, v in checked if isinstance(v, Snapshottable)])
+    return [(claim, verdict) for claim, verdict in checked if isinstance(verdict, Snapshottable)]
+
+
+async def cut_volumes(
+    drive: Drive, claims: Sequence[tuple[RawObject, Snapshottable]], *, origin: Origin
+) -> tuple[VolumeArtifact, ...]:
+    """Ask for all snapshots at once and wait until each has a handle and a creationTime.
+
+    Raises:
+        EngineError: `cut.late` after the deadline, `cut.failed` when a driver said no.
+    """
+    classes = await drive.client.list(SNAPSHOT_CLASSES)
+    copies = {raw["metadata"]["name"]: class_copy(raw)["metadata"]["name"] for raw in classes}
+    deadline = drive.settings.snapshotDeadlineSeconds
+    try:
+        async with asyncio.timeout(deadline), asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_cut_one(drive, claim, copies[how.snapshot_class], origin=origin))
+                for claim, how in claims
+            ]
+    except TimeoutError as error:
+        raise EngineError(
+            f"not every snapshot was taken within {deadline} s",
+            subject=origin.application,
+            hint="the snapshots of this attempt are thrown away; see the CSI driver's log",
+            code="cut.late",
+        ) from error
+    except ExceptionGroup as group_error:
+        raise group_error.exceptions[0] from None
+    return tuple(task.result() for task in tasks)
+
+
+async def adopt(drive: Drive, volume: VolumeArtifact, *, origin: Origin) -> None:
+    """Take a snapshot over: first our own pair is made, then the application's pair goes."""
+    handle = volume.snapshot
+    if handle is None:
+        return
+    await ensure(drive, SNAPSHOT_CONTENTS, adopted_content(volume.pvc, handle, origin=origin))
+    await ensure(drive, SNAPSHOTS, adopted_snapshot(volume.pvc, handle, origin=origin))
+    name = origin.name("cut", volume.pvc)
+    original = await drive.client.find(SNAPSHOTS, name, origin.application)
+    await _delete_original(drive, original, handle, origin=origin, name=name)
+
+
+async def discard_attempt(drive: Drive, *, origin: Origin) -> None:
+    """Throw one attempt away whole, by name: its snapshots never became a point."""
+    labels = f"{LABEL_ACTION_UID}={origin.action_uid},{LABEL_ATTEMPT}={origin.attempt}"
+    contents = {raw["metadata"]["name"]: raw for raw in await _adopted(drive, labels)}
+    for snapshot in await drive.client.list(SNAPSHOTS, origin.application, labels=labels):
+        bound = snapshot.get("status", {}).get("boundVolumeSnapshotContentName")
+        content = await drive.client.find(SNAPSHOT_CONTENTS, bound) if bound else None
+        if content is not None:
+            contents[bound] = content
+        await _delete(drive, SNAPSHOTS, snapshot)
+    for snapshot in await drive.client.list(SNAPSHOTS, WORKERS_NAMESPACE, labels=labels):
+        await _delete(drive, SNAPSHOTS, snapshot)
+    for content in contents.values():
+        await free_content(drive, content)
+
+
+async def free_content(drive: Drive, content: RawObject) -> None:
+    """Free the snapshot behind a content, unless another content names the same handle."""
+    handle = _handle_of(content)
+    name = content["metadata"]["name"]
+    others = [
+        raw
+        for raw in await drive.client.list(SNAPSHOT_CONTENTS)
+        if raw["metadata"]["name"] != name and handle and _handle_of(raw) == handle
+    ]
+    if not others:
+        try:
+            await drive.client.patch(
+                SNAPSHOT_CONTENTS, name, merge={"spec": {"deletionPolicy": "Delete"}}
+            )
+        except NotFound:
+            return
+    await _delete(drive, SNAPSHOT_CONTENTS, content)
+
+
+def cut_of(volumes: Sequence[VolumeArtifact], *, attempt: int) -> Cut:
+    """When the cut was, and how far apart its snapshots are."""
+    times = sorted(v.snapshot.creationTime for v in volumes if v.snapshot)
+    if not times:
+        return Cut(attempt=attempt)
+    spread = datetime.fromisoformat(times[-1]) - datetime.fromisoformat(times[0])
+    return Cut(
+        attempt=attempt,
+        startTime=times[0],
+        endTime=times[-1],
+        spreadSeconds=spread.total_seconds(),
+    )
+
+
+async def ensure(drive: Drive, kind: Kind, body: RawObject) -> RawObject:
+    """Create an object of ours with a derived name, or take the one that is there."""
+    try:
+        return await drive.client.create(kind, body)
+    except AlreadyExists:
+        meta = body["metadata"]
+        return await drive.client.get(kind, meta["name"], meta.get("namespace", ""))
+
+
+async def _copy_classes(
+    drive: Drive, classes: Sequence[RawObject], chosen: Sequence[Snapshottable]
+) -> None:
+    wanted = {verdict.snapshot_class for verdict in chosen}
+    for raw in classes:
+        if raw["metadata"]["name"] in wanted:
+            await ensure(drive, SNAPSHOT_CLASSES, class_copy(raw))
+
+
+async def _cut_one(
+    drive: Drive, claim: RawObject, snapshot_class: str, *, origin: Origin
+) -> VolumeArtifact:
+    pvc = claim["metadata"]["name"]
+    async with drive.slots.slot(
+        "snapshot",
+        action=origin.action_uid,
+        label=f"snapshot of {origin.application}/{pvc}",
+        application=origin.application,
+    ):
+        body = cut_snapshot(pvc, origin=origin, snapshot_class=snapshot_class)
+        await ensure(drive, SNAPSHOTS, body)
+        name = body["metadata"]["name"]
+        snapshot = await drive.client.wait_for(
+            SNAPSHOTS,
+            name,
+            origin.application,
+            _has_content,
+            timeout_s=drive.settings.snapshotDeadlineSeconds,
+        )
+        _refuse_error(snapshot, pvc)
+        content = await drive.client.wait_for(
+            SNAPSHOT_CONTENTS,
+            snapshot["status"]["boundVolumeSnapshotContentName"],
+            "",
+            lambda raw: _is_cut(raw) or _error_of(raw) != "",
+            timeout_s=drive.settings.snapshotDeadlineSeconds,
+        )
+        _refuse_error(content, pvc)
+        handle = snapshot_handle(content, name=adopted_name(origin, pvc))
+        if handle is None:
+            raise EngineError("the snapshot has no handle", subject=pvc, code="cut.failed")
+        return artifact(claim, handle)
+
+
+def _has_content(raw: RawObject) -> bool:
+    return bool(raw.get("status", {}).get("boundVolumeSnapshotContentName")) or bool(_error_of(raw))
+
+
+def _is_cut(raw: RawObject) -> bool:
+    return snapshot_handle(raw, name="") is not None
+
+
+def _error_of(raw: RawObject) -> str:
+    error = raw.get("status", {}).get("error") or {}
+    return str(error.get("message", ""))
+
+
+def _refuse_error(raw: RawObject, pvc: str) -> None:
+    message = _error_of(raw)
+    if message:
+        raise EngineError(
+            f"the storage could not take the snapshot: {message[:256]}",
+            subject=f"PersistentVolumeClaim {pvc}",
+            hint="see the CSI driver's log; the attempt is thrown away",
+            code="cut.failed",
+        )
+
+
+async def _delete_original(
+    drive: Drive,
+    snapshot: RawObject | None,
+    handle: SnapshotHandle,
+    *,
+    origin: Origin,
+    name: str,
+) -> None:
+    """Delete the application's pair; its content is Retain, so the snapshot itself stays."""
+    bound = snapshot.get("status", {}).get("boundVolumeSnapshotContentName") if snapshot else None
+    originals = [bound] if bound else []
+    if snapshot is not None:
+        await _delete(drive, SNAPSHOTS, snapshot)
+    else:
+        reference = {"name": name, "namespace": origin.application}
+        originals = [
+            raw["metadata"]["name"]
+            for raw in await drive.client.list(SNAPSHOT_CONTENTS)
+            if _refers_to(raw, reference)
+        ]
+    for content_name in originals:
+        content = await drive.client.find(SNAPSHOT_CONTENTS, content_name)
+        if content is None or _handle_of(content) != handle.handle:
+            continue
+        if content["spec"]["deletionPolicy"] != "Retain":
+            raise EngineError(
+                "the snapshot's content is not Retain: deleting it would free the point's data",
+                subject=f"VolumeSnapshotContent {content_name}",
+                code="adopt.not_retained",
+            )
+        await _delete(drive, SNAPSHOT_CONTENTS, content)
+
+
+def _refers_to(content: RawObject, reference: dict[str, str]) -> bool:
+    there = content["spec"].get("volumeSnapshotRef", {})
+    return all(there.get(field) == value for field, value in reference.items())
+
+
+def _handle_of(content: RawObject) -> str:
+    return str(
+        content.get("status", {}).get("snapshotHandle")
+        or content["spec"].get("source", {}).get("snapshotHandle")
+        or ""
+    )
+
+
+async def _adopted(drive: Drive, labels: str) -> list[RawObject]:
+    ours = f"{labels},{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_ROLE}=snapshot"
+    return await drive.client.list(SNAPSHOT_CONTENTS, labels=ours)
+
+
+async def _delete(drive: Drive, kind: Kind, raw: RawObject) -> None:
+    """Delete exactly this object; one that was replaced meanwhile is another's."""
+    meta = raw["metadata"]
+    try:
+        await drive.client.delete(kind, meta["name"], meta.get("namespace", ""), uid=meta["uid"])
+    except Conflict:
+        return

@@ -1,0 +1,207 @@
+"""Clones, filled volumes, and the hand-over of a filled volume to its claim.
+
+Our claim in `kubehaven-workers` has a volume; the target claim takes that very
+volume. The order is what keeps the data: the volume goes to Retain before
+anything else, and its reclaim policy goes back only after Bound was read of the
+target (Delete on a Released volume destroys the data within a second).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console.engine.errors import AlreadyExists, EngineError
+from console.engine.model.kinds import CLAIMS, VOLUMES
+from console.engine.model.names import (
+    ANNOTATION_RECLAIM_POLICY,
+    ANNOTATION_RESTORED_BY,
+    LABEL_ACTION_UID,
+    WORKERS_NAMESPACE,
+)
+from console.engine.plan.snapshots import target_claim, work_claim
+from console.engine.volumes.cutting import ensure
+
+if TYPE_CHECKING:
+    from console.engine.model.kinds import RawObject
+    from console.engine.model.record import VolumeArtifact
+    from console.engine.plan.snapshots import Origin
+    from console.engine.volumes.drive import Drive
+
+BIND_DEADLINE_S = 600.0
+
+
+async def make_work_claim(
+    drive: Drive,
+    volume: VolumeArtifact,
+    *,
+    origin: Origin,
+    step: str,
+    size: int = 0,
+    storage_class: str = "",
+) -> str:
+    """A claim of ours: a clone of the volume's snapshot, or an empty one; its name."""
+    body = work_claim(volume, origin=origin, step=step, size=size, storage_class=storage_class)
+    await ensure(drive, CLAIMS, body)
+    return str(body["metadata"]["name"])
+
+
+async def wait_bound(drive: Drive, namespace: str, name: str) -> RawObject:
+    """Wait until a claim has its volume.
+
+    Raises:
+        EngineError: `claim.lost`, or `cluster.timeout` after ten minutes.
+    """
+    claim = await drive.client.wait_for(
+        CLAIMS,
+        name,
+        namespace,
+        lambda raw: raw.get("status", {}).get("phase") in {"Bound", "Lost"},
+        timeout_s=BIND_DEADLINE_S,
+    )
+    if claim["status"]["phase"] == "Lost":
+        raise EngineError(
+            "the claim has lost its volume",
+            subject=f"PersistentVolumeClaim {namespace}/{name}",
+            code="claim.lost",
+        )
+    return claim
+
+
+async def is_handed_over(drive: Drive, target: RawObject, *, origin: Origin, step: str) -> bool:
+    """Whether an earlier run of this action has finished this hand-over."""
+    meta = target["metadata"]
+    there = await drive.client.find(CLAIMS, meta["name"], meta["namespace"])
+    if there is None or there.get("status", {}).get("phase") != "Bound":
+        return False
+    _refuse_foreign(there, origin)
+    ours = await drive.client.find(CLAIMS, origin.name(step, meta["name"]), WORKERS_NAMESPACE)
+    volume = await drive.client.get(VOLUMES, there["spec"]["volumeName"])
+    return ours is None and ANNOTATION_RECLAIM_POLICY not in _annotations(volume)
+
+
+async def hand_over(drive: Drive, target: RawObject, *, origin: Origin, step: str) -> None:
+    """Give the filled volume of our claim to the target claim; safe to repeat at any point.
+
+    Args:
+        target: The claim as the plan says it, without a volume.
+        step: The step that filled our claim; its name comes from it.
+    """
+    meta = target["metadata"]
+    name = origin.name(step, meta["name"])
+    ours = await drive.client.find(CLAIMS, name, WORKERS_NAMESPACE)
+    if ours is not None:
+        volume_name = ours["spec"]["volumeName"]
+    else:
+        there = await drive.client.get(CLAIMS, meta["name"], meta["namespace"])
+        volume_name = there["spec"]["volumeName"]
+    await _retain(drive, volume_name)
+    claim = await _make_target(drive, target_claim(target, volume_name), origin)
+    await _point_volume(drive, volume_name, claim)
+    await wait_bound(drive, meta["namespace"], meta["name"])
+    if ours is not None:
+        await drive.client.delete(CLAIMS, name, WORKERS_NAMESPACE, uid=ours["metadata"]["uid"])
+    await _give_policy_back(drive, volume_name, claim["metadata"]["uid"])
+
+
+async def drop_unfinished(drive: Drive, action_uid: str) -> None:
+    """Let our own claims that were never handed over free their volumes when they go."""
+    labels = f"{LABEL_ACTION_UID}={action_uid}"
+    for claim in await drive.client.list(CLAIMS, WORKERS_NAMESPACE, labels=labels):
+        volume_name = claim["spec"].get("volumeName")
+        volume = await drive.client.find(VOLUMES, volume_name) if volume_name else None
+        if volume is not None:
+            await _give_back(drive, volume, claim["metadata"]["uid"])
+
+
+async def _retain(drive: Drive, name: str) -> None:
+    volume = await drive.client.get(VOLUMES, name)
+    if ANNOTATION_RECLAIM_POLICY in _annotations(volume):
+        return
+    policy = volume["spec"]["persistentVolumeReclaimPolicy"]
+    await _patch(
+        drive,
+        volume,
+        {
+            "metadata": {"annotations": {ANNOTATION_RECLAIM_POLICY: policy}},
+            "spec": {"persistentVolumeReclaimPolicy": "Retain"},
+        },
+    )
+
+
+async def _make_target(drive: Drive, body: RawObject, origin: Origin) -> RawObject:
+    meta = body["metadata"]
+    try:
+        return await drive.client.create(CLAIMS, body)
+    except AlreadyExists:
+        there = await drive.client.get(CLAIMS, meta["name"], meta["namespace"])
+        _refuse_foreign(there, origin)
+        return there
+
+
+async def _point_volume(drive: Drive, name: str, claim: RawObject) -> None:
+    """One patch of the volume's claimRef, to the target's uid and resourceVersion."""
+    volume = await drive.client.get(VOLUMES, name)
+    meta = claim["metadata"]
+    if volume["spec"].get("claimRef", {}).get("uid") == meta["uid"]:
+        return
+    reference = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "namespace": meta["namespace"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "resourceVersion": meta["resourceVersion"],
+    }
+    await _patch(drive, volume, {"spec": {"claimRef": reference}})
+
+
+async def _give_policy_back(drive: Drive, name: str, claim_uid: str) -> None:
+    volume = await drive.client.get(VOLUMES, name)
+    if volume.get("status", {}).get("phase") != "Bound":
+        volume = await drive.client.wait_for(
+            VOLUMES,
+            name,
+            "",
+            lambda raw: raw.get("status", {}).get("phase") == "Bound",
+            timeout_s=BIND_DEADLINE_S,
+        )
+    await _give_back(drive, volume, claim_uid)
+
+
+async def _give_back(drive: Drive, volume: RawObject, claim_uid: str) -> None:
+    policy = _annotations(volume).get(ANNOTATION_RECLAIM_POLICY)
+    held = volume["spec"].get("claimRef", {}).get("uid") == claim_uid
+    bound = volume.get("status", {}).get("phase") == "Bound"
+    if not policy or not held or not bound:
+        return
+    await _patch(
+        drive,
+        volume,
+        {
+            "metadata": {"annotations": {ANNOTATION_RECLAIM_POLICY: None}},
+            "spec": {"persistentVolumeReclaimPolicy": policy},
+        },
+    )
+
+
+async def _patch(drive: Drive, volume: RawObject, merge: RawObject) -> None:
+    """A merge patch that holds only for the volume as it was read."""
+    meta = volume["metadata"]
+    metadata = {**merge.get("metadata", {}), "resourceVersion": meta["resourceVersion"]}
+    await drive.client.patch(VOLUMES, meta["name"], merge={**merge, "metadata": metadata})
+
+
+def _refuse_foreign(claim: RawObject, origin: Origin) -> None:
+    if _annotations(claim).get(ANNOTATION_RESTORED_BY) == origin.action_uid:
+        return
+    meta = claim["metadata"]
+    raise EngineError(
+        "a claim of this name was made by somebody else",
+        subject=f"PersistentVolumeClaim {meta['namespace']}/{meta['name']}",
+        hint="restore into another namespace, or delete the claim if it is not needed",
+        code="restore.exists",
+    )
+
+
+def _annotations(raw: RawObject) -> dict[str, str]:
+    return raw["metadata"].get("annotations") or {}

@@ -1,0 +1,242 @@
+"""Worker Jobs: made, followed, read, cleaned away; one Job holds one slot.
+
+The truth is in the repository: a result that got lost is asked for again by
+running the worker anew, which finds what it had done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from console.engine.errors import EngineError, NotFound, WorkerFailed
+from console.engine.model.kinds import CLAIMS, EVENTS, JOBS, PODS, SECRETS, RawObject
+from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
+from console.engine.plan.jobs import CONTAINER, WorkerRequest, job_secret, worker_job
+from console.engine.volumes.cutting import ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from console.engine.plan.queue import Work
+    from console.engine.volumes.drive import Drive
+
+    CountersSink = Callable[["WorkerCounters"], Awaitable[None]]
+
+JOB_DEADLINE_S = 7 * 24 * 3600.0
+TRIES = 3
+
+
+class OtherSalt(WorkerFailed):
+    """The repository is there already, with another salt (base64) than the cluster keeps."""
+
+    def __init__(self, result: WorkerResult, *, subject: str) -> None:
+        super().__init__(result.message, subject=subject, code=result.code)
+        self.salt = result.salt
+
+
+class ItemFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """One file that a worker could not carry."""
+
+    path: str = ""
+    code: str = ""
+    message: str = ""
+
+
+class WorkerResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a worker said at its end (the worker's contract)."""
+
+    outcome: str = "Failed"
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    snapshot: str = ""
+    salt: str = ""
+    files_total: int = 0
+    files_done: int = 0
+    bytes_total: int = 0
+    bytes_done: int = 0
+    bytes_new: int = 0
+    bytes_stored: int = 0
+    failures: tuple[ItemFailed, ...] = ()
+    failures_total: int = 0
+
+
+class WorkerCounters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One line of a worker's progress."""
+
+    bytes_total: int = 0
+    bytes_done: int = 0
+    bytes_stored: int = 0
+    files_total: int = 0
+    files_done: int = 0
+
+
+async def _ignore_counters(_counters: WorkerCounters) -> None:
+    return
+
+
+async def run_job(
+    drive: Drive,
+    request: WorkerRequest,
+    *,
+    work: Work,
+    label: str,
+    on_counters: CountersSink = _ignore_counters,
+) -> WorkerResult:
+    """Run a worker to its end and clean its Job and Secret away.
+
+    Cancel: the Job is left; `clean_up` of the action takes it away.
+
+    Raises:
+        WorkerFailed: The worker said so, or its pod could not run; code and hint are its own.
+    """
+    for _ in range(TRIES):
+        async with drive.slots.slot(
+            work,
+            action=request.origin.action_uid,
+            label=label,
+            application=request.origin.application,
+        ):
+            await ensure(drive, SECRETS, job_secret(request))
+            job = await ensure(drive, JOBS, worker_job(request, drive.settings.workers))
+            result = await _follow(drive, job, on_counters)
+            await delete_job(drive, request.name)
+        if result is not None:
+            return result
+    raise WorkerFailed(
+        "the worker's result could not be read",
+        subject=label,
+        hint="look at the Job's events in kubehaven-workers",
+        code="worker.lost",
+    )
+
+
+async def delete_job(drive: Drive, name: str) -> None:
+    """Take a Job away with its pods, wait until they are gone, then its Secret."""
+    job = await drive.client.find(JOBS, name, WORKERS_NAMESPACE)
+    if job is not None:
+        await drive.client.delete(
+            JOBS, name, WORKERS_NAMESPACE, uid=job["metadata"]["uid"], propagation="Foreground"
+        )
+        with contextlib.suppress(NotFound):
+            await drive.client.wait_for(
+                JOBS, name, WORKERS_NAMESPACE, lambda _raw: False, timeout_s=120
+            )
+    await drive.client.delete(SECRETS, name, WORKERS_NAMESPACE)
+
+
+async def clean_up(drive: Drive, action_uid: str) -> None:
+    """Take away, by name, what an action left in `kubehaven-workers`: jobs, then claims."""
+    labels = f"{LABEL_ACTION_UID}={action_uid}"
+    for job in await drive.client.list(JOBS, WORKERS_NAMESPACE, labels=labels):
+        await delete_job(drive, job["metadata"]["name"])
+    for secret in await drive.client.list(SECRETS, WORKERS_NAMESPACE, labels=labels):
+        await drive.client.delete(SECRETS, secret["metadata"]["name"], WORKERS_NAMESPACE)
+    for claim in await drive.client.list(CLAIMS, WORKERS_NAMESPACE, labels=labels):
+        meta = claim["metadata"]
+        await drive.client.delete(CLAIMS, meta["name"], WORKERS_NAMESPACE, uid=meta["uid"])
+
+
+async def _follow(drive: Drive, job: RawObject, on_counters: CountersSink) -> WorkerResult | None:
+    name = job["metadata"]["name"]
+    log = asyncio.get_running_loop().create_task(
+        _read_log(drive, name, on_counters), name=f"log:{name}"
+    )
+    try:
+        ended = await drive.client.wait_for(
+            JOBS, name, WORKERS_NAMESPACE, _has_ended, timeout_s=JOB_DEADLINE_S
+        )
+    finally:
+        log.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await log
+    return await _result(drive, ended)
+
+
+async def _read_log(drive: Drive, job: str, on_counters: CountersSink) -> None:
+    """Live counters from the pod's log; a log that is lost is progress unknown, never a failure."""
+    decoder = msgspec.json.Decoder(WorkerCounters)
+    with contextlib.suppress(EngineError):
+        async for change in drive.client.follow(PODS, WORKERS_NAMESPACE, labels=f"job-name={job}"):
+            pods = getattr(change, "items", None) or [getattr(change, "object", None)]
+            running = next((p for p in pods if p and _is_running(p)), None)
+            if running is None:
+                continue
+            lines = drive.client.logs(WORKERS_NAMESPACE, running["metadata"]["name"], follow=True)
+            async for line in lines:
+                with contextlib.suppress(msgspec.MsgspecError):
+                    await on_counters(decoder.decode(line.encode()))
+            return
+
+
+def _is_running(pod: RawObject) -> bool:
+    return str(pod.get("status", {}).get("phase")) in {"Running", "Succeeded", "Failed"}
+
+
+def _has_ended(job: RawObject) -> bool:
+    conditions = job.get("status", {}).get("conditions", ())
+    return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+
+
+async def _result(drive: Drive, job: RawObject) -> WorkerResult | None:
+    """What the Job's last pod said; None when nothing of it can be read any more."""
+    name = job["metadata"]["name"]
+    pods = await drive.client.list(PODS, WORKERS_NAMESPACE, labels=f"job-name={name}")
+    pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+    results = [result for pod in pods if (result := _termination(pod)) is not None]
+    good = next((r for r in results if r.outcome in {"Complete", "Partial"}), None)
+    if good is not None:
+        return good
+    failed = any(
+        c["type"] == "Failed" and c["status"] == "True"
+        for c in job.get("status", {}).get("conditions", ())
+    )
+    if not failed:
+        return None
+    if results:
+        last = results[-1]
+        if last.code == "repository.other_salt" and last.salt:
+            raise OtherSalt(last, subject=name)
+        raise WorkerFailed(
+            last.message or "the worker failed",
+            subject=name,
+            hint=last.hint,
+            code=last.code or "worker.failed",
+        )
+    raise WorkerFailed(
+        await _why(drive, job, pods),
+        subject=f"Job {WORKERS_NAMESPACE}/{name}",
+        hint="is the worker image to be had, and is there memory for it?",
+    )
+
+
+def _termination(pod: RawObject) -> WorkerResult | None:
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        ended = status.get("state", {}).get("terminated") or status.get("lastState", {}).get(
+            "terminated"
+        )
+        if status.get("name") == CONTAINER and ended and ended.get("message"):
+            with contextlib.suppress(msgspec.MsgspecError, json.JSONDecodeError):
+                return msgspec.json.decode(ended["message"].encode(), type=WorkerResult)
+    return None
+
+
+async def _why(drive: Drive, job: RawObject, pods: list[RawObject]) -> str:
+    """The cluster's own words on a Job that said nothing."""
+    for pod in pods:
+        for status in pod.get("status", {}).get("containerStatuses", ()):
+            ended = status.get("state", {}).get("terminated", {})
+            if ended.get("reason"):
+                return f"the worker pod ended with {ended['reason']} ({ended.get('exitCode')})"
+    names = {job["metadata"]["name"], *(pod["metadata"]["name"] for pod in pods)}
+    events = await drive.client.list(EVENTS, WORKERS_NAMESPACE)
+    told = [e for e in events if e.get("involvedObject", {}).get("name") in names]
+    if told:
+        return str(told[-1].get("message", ""))[:256]
+    conditions = job.get("status", {}).get("conditions", [{}])
+    return str(conditions[-1].get("message") or "the worker Job failed without a word")[:256]
