@@ -45,11 +45,11 @@ def list_tree(repo: Repository, snapshot: Snapshot, path: str = "") -> Iterator[
     reader = repo.reader()
     node = find_node(reader, snapshot, path)
     if node is not None and node.type != "dir":
-        yield _entry(node, path.strip("/"))
+        yield entry_of(node, path.strip("/"))
         return
     prefix = _joined(path.strip("/"), "")
     for child in folder_nodes(reader, snapshot, node):
-        yield _entry(child, prefix + child.text_name)
+        yield entry_of(child, prefix + child.text_name)
 
 
 def walk(repo: Repository, snapshot: Snapshot, path: str = "") -> Iterator[tuple[str, Node]]:
@@ -118,7 +118,8 @@ def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _entry(node: Node, path: str) -> Entry:
+def entry_of(node: Node, path: str) -> Entry:
+    """A node at a path, for people."""
     return Entry(
         name=node.text_name,
         path=path,
