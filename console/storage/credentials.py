@@ -26,16 +26,26 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*[=:]\s*(.*)")
 _ID_NAMES = ("awsaccesskeyid", "accesskeyid", "accesskey")
 _SECRET_NAMES = ("awssecretaccesskey", "secretaccesskey", "secretkey")
 _TOKEN_NAMES = ("awssessiontoken", "sessiontoken")
+_PRINTABLE = re.compile(r"[!-~]*")
 _LONGEST_FILE = 65536
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """An access key; its repr shows no secret."""
+    """An access key; its repr shows no secret.
+
+    Raises:
+        BadCredentials: A value holds a space, a line break, or a letter that no key has.
+    """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        _check(ID_FILE, self.access_key_id, "the credentials")
+        _check(SECRET_FILE, self.secret_access_key, "the credentials")
+        _check(TOKEN_FILE, self.session_token, "the credentials")
 
 
 def credentials_from_folder(folder: str | os.PathLike[str]) -> Credentials:
@@ -101,8 +111,7 @@ def _whole_file(path: Path) -> str:
     value = _text(path).strip()
     if not value:
         raise BadCredentials(f"{path} is empty", subject=str(path))
-    if len(value.split()) > 1:
-        raise BadCredentials(f"{path} holds more than one word", subject=str(path))
+    _check(path.name, value, str(path))
     return value
 
 
@@ -161,7 +170,14 @@ def _picked(fields: Mapping[str, str], where: str) -> Credentials:
     for value, name in found:
         if not value:
             raise BadCredentials(f"{where}: {name} is missing or empty", subject=where)
+        _check(name, value, where)
     return Credentials(found[0][0], found[1][0], field_of(_TOKEN_NAMES))
+
+
+def _check(name: str, value: str, where: str) -> None:
+    if not _PRINTABLE.fullmatch(value):
+        message = f"{where}: {name} holds a space, a line break or a letter that no key has"
+        raise BadCredentials(message, subject=where, hint="Was it pasted whole, and nothing else?")
 
 
 def _plain(name: str) -> str:

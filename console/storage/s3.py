@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from console.storage.errors import NoSuchObject, NoSuchStore, ShortRead, StoreError, Unavailable
+from console.storage.errors import (
+    NoSuchObject,
+    NoSuchStore,
+    ShortRead,
+    StoreError,
+    Unavailable,
+    Unusable,
+)
 from console.storage.names import TEMPORARY, checked_name, checked_prefix, is_object_name
 from console.storage.protocol import ObjectInfo
 from console.storage.s3_claims import CLAIM_LIFE_S, create_by_claim
@@ -59,9 +66,11 @@ class S3Store:
         self._ca_file = CaFile(settings.ca_bundle)
         try:
             self._client = new_client(address, credentials, settings, self._ca_file.path)
-        except SDK_ERRORS as error:
+        except (*SDK_ERRORS, ValueError, Unusable) as error:
             self._ca_file.remove()
-            raise translated(error, address, "") from error
+            if isinstance(error, Unusable):
+                raise
+            raise Unusable(f"{address.url}: {error}", subject=address.url) from error
 
     @property
     def url(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -50,21 +52,50 @@ class CaFile:
         """Find or write the file.
 
         Raises:
-            Unusable: There is no such file.
+            Unusable: There is no such file, or no certificate in it.
         """
         self.path = bundle
-        self._ours = bundle.lstrip().startswith("-----BEGIN")
+        _check_certificates(bundle)
+        self._ours = _is_text(bundle)
         if self._ours:
             descriptor, self.path = tempfile.mkstemp(prefix="kubehaven-ca-", suffix=".pem")
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(bundle)
-        elif bundle and not Path(bundle).is_file():
-            raise Unusable(f"there is no CA bundle {bundle}", subject=bundle)
 
     def remove(self) -> None:
         """Delete the file if it is ours."""
         if self._ours:
             Path(self.path).unlink(missing_ok=True)
+
+
+def _is_text(bundle: str) -> bool:
+    return bundle.lstrip().startswith("-----BEGIN")
+
+
+def _check_certificates(bundle: str) -> None:
+    if not bundle:
+        return
+    what = "the CA bundle" if _is_text(bundle) else f"the CA bundle {bundle}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if _is_text(bundle):
+            context.load_verify_locations(cadata=bundle)
+        else:
+            context.load_verify_locations(cafile=bundle)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError too
+        said = getattr(error, "strerror", None) or error
+        raise Unusable(f"{what} can't be used: {said}", subject="caBundle") from error
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        split = urlsplit(proxy)
+        known = bool(split.hostname) and split.port != 0 and split.scheme in {"http", "https"}
+    except ValueError:
+        known = False
+    if proxy and not (known and proxy.isprintable() and " " not in proxy):
+        hint = "Write http://host:port."  # the URL itself may hold a password
+        raise Unusable("the proxy is no URL", subject="proxy", hint=hint)
 
 
 def new_client(
@@ -73,7 +104,11 @@ def new_client(
     """A client that may be shared by threads, from a session of its own.
 
     Given credentials, neither the user's AWS files nor a profile have a say.
+
+    Raises:
+        Unusable: The proxy is no URL. What else is wrong botocore says.
     """
+    _check_proxy(settings.proxy)
     if settings.skip_tls_verify:
         urllib3.disable_warnings(InsecureRequestWarning)  # it was asked for, once is enough
     client = _session(credentials).client(

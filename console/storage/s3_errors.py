@@ -47,6 +47,7 @@ _REGION = "Give the bucket's own region, and the endpoint of that region."
 ENDPOINT_HINT = "Check scheme, host and port of the endpoint: this is not how S3 answers."
 _ROOM = "Make room in the bucket, or raise its quota."
 _REACH = "Check host and port of the endpoint, DNS, firewall and proxy."
+_TRUST = "Give the CA certificate that signed the endpoint's, or correct the host."
 _BUSY = "The server is busy or ill; the call can be repeated."
 
 _BY_CODE: dict[str, tuple[type[StoreError], str]] = {
@@ -95,11 +96,6 @@ _BY_STATUS: dict[int, tuple[type[StoreError], str]] = {
     507: (OutOfSpace, _ROOM),
 }
 _BY_TYPE: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
-    (
-        SSLError,
-        Untrusted,
-        "Give the CA certificate that signed the endpoint's, or correct the host.",
-    ),
     (ProxyConnectionError, Unavailable, "Check the proxy's address and that it lets this through."),
     (EndpointConnectionError, Unavailable, _REACH),
     (ConnectTimeoutError, Unavailable, _REACH),
@@ -130,6 +126,9 @@ def translated(error: AnySdkError, address: S3Address, name: str) -> StoreError:
         if kind is NoSuchObject:
             return NoSuchObject(f"there is no object {name} in {address.url}", subject=name)
         return kind(f"{subject}: {_said(error)}", subject=name or address.url, hint=hint)
+    if isinstance(error, SSLError):
+        kind, hint = _tls(error)
+        return kind(f"{subject}: {_short(error)}", subject=name or address.url, hint=hint)
     for caught, kind, hint in _BY_TYPE:
         if isinstance(error, caught):
             return kind(f"{subject}: {_short(error)}", subject=name or address.url, hint=hint)
@@ -148,6 +147,15 @@ def _answer(error: ClientError) -> tuple[type[StoreError], str]:
         # the SDK calls an answer that is no XML an internal error
         return Unavailable, f"{_BUSY} {ENDPOINT_HINT}" if code.isdigit() else _BUSY
     return _BY_STATUS.get(status, (StoreError, ENDPOINT_HINT))
+
+
+def _tls(error: SSLError) -> tuple[type[StoreError], str]:
+    text = str(error).lower()
+    if "certificate" in text:
+        return Untrusted, _TRUST
+    if "wrong version number" in text or "record layer" in text:
+        return NoSuchStore, "The endpoint does not speak TLS: write http:// or another port."
+    return Unavailable, _REACH  # cut while shaking hands
 
 
 def _region_of(error: ClientError) -> str:

@@ -6,7 +6,6 @@ import datetime
 import secrets
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,6 @@ from console.storage import (
     ShortRead,
     StoreError,
     Unavailable,
-    Untrusted,
-    Unusable,
     open_store,
 )
 from tests.fakes.scripted_http import Answer, Request, s3_error, scripted_server
@@ -283,77 +280,6 @@ def test_a_lost_answer_to_create_is_no_defeat(s3_server: S3Server) -> None:
         store.close()
 
 
-def test_tls_needs_an_authority_we_trust(s3_server: S3Server) -> None:
-    bucket = s3_server.new_bucket()
-    url = f"s3:{s3_server.https_endpoint}/{bucket}"
-    with pytest.raises(Untrusted) as caught:
-        opened(url, s3_server.credentials).put("a", b"1")
-    assert "CA certificate" in caught.value.hint
-    assert not caught.value.retryable
-    for bundle in (str(s3_server.ca_file), s3_server.ca_file.read_text()):
-        store = open_store(url, credentials=s3_server.credentials, ca_bundle=bundle, patience_s=5)
-        data = secrets.token_bytes(9_000_000)  # over 8 MiB, where SDKs change their ways
-        store.put("big", data)
-        assert store.get("big") == data
-        assert abs(store.clock() - time.time()) < 5
-        store.close()
-
-
-def test_tls_can_be_left_unchecked(s3_server: S3Server) -> None:
-    url = f"s3:{s3_server.https_endpoint}/{s3_server.new_bucket()}"
-    store = open_store(url, credentials=s3_server.credentials, skip_tls_verify=True, patience_s=0)
-    store.put("a", b"1")
-    assert store.get("a") == b"1"
-    store.close()
-
-
-def test_plain_http_to_a_tls_port_is_told(s3_server: S3Server) -> None:
-    port = s3_server.https_endpoint.rpartition(":")[2]
-    with pytest.raises(StoreError) as caught:
-        opened(f"s3:http://127.0.0.1:{port}/bucket").put("a", b"")
-    assert "endpoint" in caught.value.hint
-
-
-def test_a_missing_ca_bundle_is_told() -> None:
-    with pytest.raises(Unusable, match="no CA bundle"):
-        open_store("s3:https://h/bucket", credentials=SOMEBODY, ca_bundle="/no/such/file")
-
-
-def test_a_proxy_is_used_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def proxy(request: Request) -> Answer:
-        asked.append(request.path)
-        return Answer(200, b"by proxy")
-
-    url = "s3:http://s3.example.invalid/bucket"
-    with scripted_server(proxy) as endpoint:
-        store = open_store(url, credentials=SOMEBODY, proxy=endpoint, patience_s=0)
-        assert store.get("a") == b"by proxy"
-        store.close()
-        monkeypatch.setenv("HTTP_PROXY", endpoint)
-        store = opened(url)
-        assert store.get("b") == b"by proxy"
-        store.close()
-        monkeypatch.setenv("NO_PROXY", "s3.example.invalid")
-        with pytest.raises(Unavailable):
-            opened(url).get("c")
-    assert asked == [f"http://s3.example.invalid/bucket/{name}" for name in "ab"]
-
-
-def test_a_dead_proxy_is_told_without_its_password() -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        proxy = f"http://user:swordfish@127.0.0.1:{held.getsockname()[1]}"
-        store = open_store(
-            "s3:http://s3.example.invalid/bucket", credentials=SOMEBODY, proxy=proxy, patience_s=0
-        )
-        for error in errors_of(store):
-            assert isinstance(error, Unavailable)
-            assert "proxy" in error.hint
-            assert "swordfish" not in f"{error} {error.hint} {error.__cause__}"
-
-
 def test_read_only_sends_nothing() -> None:
     sent: list[Request] = []
 
@@ -399,29 +325,3 @@ def test_what_is_not_ours_is_not_listed(s3_server: S3Server) -> None:
         inner.get("y")
     outer.close()
     inner.close()
-
-
-def test_the_users_aws_files_have_no_say(
-    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody-else")
-    store = opened(s3_server.new_url(), s3_server.credentials)
-    store.put("a", b"1")
-    assert store.get("a") == b"1"
-    store.close()
-
-
-def test_without_any_credential_it_is_told(
-    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    store = open_store(s3_server.new_url(), patience_s=0)
-    with pytest.raises(AccessDenied, match="redentials") as caught:
-        store.get("a")
-    assert "access key" in caught.value.hint
-    store.close()

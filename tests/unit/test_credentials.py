@@ -27,6 +27,13 @@ EXPECTED = Credentials(KEY, SECRET)
 INI = f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
 
 
+def test_what_no_header_can_hold_is_refused_at_once() -> None:
+    for values in [(f"{KEY}\n", SECRET), (KEY, f"{SECRET} "), (KEY, SECRET, "tök")]:
+        with pytest.raises(BadCredentials, match="the credentials") as caught:
+            Credentials(*values)
+        assert SECRET not in str(caught.value)
+
+
 def test_a_repr_shows_no_secret() -> None:
     shown = repr(Credentials(KEY, SECRET, "session-token"))
     assert SECRET not in shown
@@ -72,6 +79,8 @@ def test_a_profile_is_chosen_by_name(tmp_path: Path) -> None:
         (f"AWS_ACCESS_KEY_ID=\nAWS_SECRET_ACCESS_KEY={SECRET}", "aws_access_key_id is missing"),
         (f"AWS_ACCESS_KEY_ID={KEY}\n{SECRET}\n", "line 2"),
         (f'{{"aws_access_key_id": "{KEY}",\n "aws_secret_access_key": {SECRET}}}', "line 2"),
+        (f'{{"accessKey": "{KEY}", "secretKey": "{SECRET}\\n"}}', "aws_secret_access_key holds"),
+        (f"AWS_ACCESS_KEY_ID=schlüssel\nAWS_SECRET_ACCESS_KEY={SECRET}", "aws_access_key_id holds"),
         (f'{{"accessKey": 7, "secretKey": "{SECRET}"}}', "field accessKey is not a string"),
         ("x" * 70_000, "too long"),
     ],
@@ -110,7 +119,10 @@ def test_a_folder_holds_a_file_for_each_field(tmp_path: Path) -> None:
     with pytest.raises(BadCredentials, match="aws_secret_access_key can't be read"):
         credentials_from_folder(tmp_path)
     secret = tmp_path / "aws_secret_access_key"
-    for text, said in [("\n", "is empty"), (f"{SECRET}\n{SECRET}\n", "more than one word")]:
+    for text, said in [
+        ("\n", "is empty"),
+        (f"{SECRET}\n{SECRET}\n", "aws_secret_access_key holds a space"),
+    ]:
         secret.write_text(text)
         with pytest.raises(BadCredentials, match=said) as caught:
             credentials_from_folder(tmp_path)
