@@ -213,3 +213,11 @@ def test_claims_of_a_set_are_found_by_their_template() -> None:
     )
     assert placement_of("data-db-1", [db]).node_selector == {"zone": "b"}
     assert placement_of("data-db-x", [db]).node_selector == {}
+
+
+def test_pods_of_schedules_count_too() -> None:
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    body = {"containers": [{"name": "c"}], "volumes": volumes, "nodeSelector": {"zone": "c"}}
+    template = {"spec": {"template": {"spec": body}}}
+    nightly = made("CronJob", "nightly", api="batch/v1", spec={"jobTemplate": template})
+    assert placement_of("data", [nightly]).node_selector == {"zone": "c"}

@@ -15,11 +15,10 @@ from console.engine.plan.paths import (
 )
 
 # RBAC allows nearly every character in a name, but / and %
-NAMES = st.text(
-    st.characters(codec="utf-8", exclude_characters="/%\0"),
-    min_size=1,
-    max_size=253,
-).filter(lambda name: name not in {".", ".."})
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="/%\0")
+SHORT = st.text(CHARACTERS, min_size=1, max_size=60).filter(lambda name: name not in {".", ".."})
+LONG = st.builds(lambda stem, more: (stem * 253)[: 190 + more], SHORT, st.integers(0, 63))
+NAMES = SHORT | LONG
 
 
 def test_core_objects_lie_below_core() -> None:
@@ -54,3 +53,12 @@ def test_what_is_no_objects_path_is_told(path: str) -> None:
 def test_names_that_would_leave_the_folder_are_refused() -> None:
     for path in ("core/v1/pods/...json", "core/v1/pods/.json", "core//pods/a.json", "a/b/c.json"):
         assert parse_object_path(path) is None, path
+
+
+def test_long_names_are_cut_and_told_apart() -> None:
+    one, other = "a" * 201, "a" * 202
+    assert short_name("a" * 200) == "a" * 200
+    assert short_name(one) != short_name(other)
+    found = parse_object_path(object_path(NAMESPACES, one))
+    assert found
+    assert found.cut

@@ -346,7 +346,11 @@ def test_addresses_of_the_sources_network_are_told() -> None:
 def test_a_host_name_in_two_namespaces_is_told() -> None:
     rules = {"rules": [{"host": "visits.example.test"}, {}]}
     ingress = made("Ingress", "i", api="networking.k8s.io/v1", spec=rules)
+    served = (*SERVED, Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"))
+    live = msgspec.structs.replace(LIVE, served=served)
+    route = made("HTTPRoute", "r", api="gateway.networking.k8s.io/v1", spec={"hostnames": ["a.b"]})
     assert warned([ingress], target="copy") == ["restore.host"]
+    assert warned([route], target="copy", live=live) == ["restore.host"]
     assert warned([ingress]) == []
 
 

@@ -320,6 +320,23 @@ def test_a_routes_generated_host_goes() -> None:
     assert clean(chosen)["spec"] == {"host": "a"}
 
 
+def test_an_ingress_forgets_the_sources_load_balancer() -> None:
+    mark = {"annotations": {"ingress.kubernetes.io/url-map": "k8s-um", "note": "keep"}}
+    found = clean(made("Ingress", "i", api="networking.k8s.io/v1", meta=mark, spec={"rules": []}))
+    assert notes(found) == {"note": "keep"}
+    assert found["spec"] == {"rules": []}
+
+
+def test_a_deployment_config_forgets_the_image_it_deployed_last() -> None:
+    params = {"from": {"name": "web:latest"}, "lastTriggeredImage": "registry.example.test/web"}
+    spec = {"triggers": [{"type": "ConfigChange"}, {"imageChangeParams": params}]}
+    found = clean(made("DeploymentConfig", "d", api="apps.openshift.io/v1", spec=spec))
+    assert found["spec"]["triggers"] == [
+        {"type": "ConfigChange"},
+        {"imageChangeParams": {"from": {"name": "web:latest"}}},
+    ]
+
+
 def test_a_leaders_lock_names_nobody() -> None:
     mark = {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}}
     assert notes(clean(made("ConfigMap", "lock", meta=mark))) == {}

@@ -40,6 +40,13 @@ def test_a_kind_that_the_preferred_version_lacks_is_listed_in_the_newest_that_ha
     ) == ["cronjobs.batch/v1beta1", "jobs.batch/v1"]
 
 
+def test_a_version_of_no_known_form_is_the_last_choice() -> None:
+    odd = Served(Kind("x.io", "release7", "things", "Thing"), preferred=False)
+    alpha = Served(Kind("x.io", "v1alpha1", "things", "Thing"), preferred=False)
+    assert resources(odd, alpha) == resources(alpha, odd) == ["things.x.io/v1alpha1"]
+    assert resources(odd) == ["things.x.io/release7"]
+
+
 def test_the_old_group_gives_way_to_the_new_one() -> None:
     old = Served(Kind("extensions", "v1beta1", "ingresses", "Ingress"))
     new = Served(Kind("networking.k8s.io", "v1", "ingresses", "Ingress"))

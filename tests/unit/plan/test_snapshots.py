@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from console.engine.model.record import NamedRef, SnapshotHandle, VolumeArtifact
@@ -169,6 +170,15 @@ HANDLE = SnapshotHandle(
 
 def test_a_content_with_handle_and_time_is_cut_ready_or_not() -> None:
     assert snapshots.snapshot_handle(CONTENT, name="kh-x") == HANDLE
+
+
+def test_a_content_without_annotations_needs_no_secret() -> None:
+    bare = CONTENT | {"metadata": {"name": "c"}}
+    found = snapshots.snapshot_handle(bare, name="kh-x")
+    assert found == msgspec.structs.replace(HANDLE, deletionSecret=None)
+    assert found is not None
+    content = snapshots.adopted_content("data", found, origin=ORIGIN)
+    assert list(content["metadata"]["annotations"]) == ["kubehaven.io/fullName"]
 
 
 @pytest.mark.parametrize("missing", ["snapshotHandle", "creationTime"])
