@@ -7,7 +7,6 @@ from console.engine.kube.discovery import BrokenGroup, Discovered, ServedKind
 from console.engine.kube.kubeconfig import context_names, read_kubeconfig
 from console.engine.kube.lease import Lease, holder_id
 from console.engine.kube.listing import Page
-from console.engine.kube.prepare import plan_prepare, prepare
 from console.engine.kube.watching import Changed, Listed, Lost, Seen
 
 __all__ = [
@@ -28,8 +27,6 @@ __all__ = [
     "check_trust",
     "context_names",
     "holder_id",
-    "plan_prepare",
-    "prepare",
     "programs",
     "read_kubeconfig",
     "trust_digest",

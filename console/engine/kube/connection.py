@@ -46,6 +46,7 @@ REQUEST_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_ERROR_BYTES = 64 << 10
 MAX_LINE_BYTES = 32 << 20
+_OTHER_NAME = {62, 64}  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
 
 
 class Connection:
@@ -147,12 +148,11 @@ class Connection:
         sign_in = await self._credential.current()
         try:
             response = await self._call(request, sign_in, limits)
-            if response.status == 401:
-                response.release()
-                if await self._credential.refused(sign_in):
-                    sign_in = await self._credential.current()
-                response = await self._call(request, sign_in, limits)
             try:
+                if response.status == 401 and await self._credential.refused(sign_in):
+                    response.release()
+                    sign_in = await self._credential.current()
+                    response = await self._call(request, sign_in, limits)
                 self._note_date(response)
                 if not 200 <= response.status < 300:
                     raise await _refusal(request, response)
@@ -272,29 +272,39 @@ async def _refusal(request: Request, response: aiohttp.ClientResponse) -> Cluste
 
 
 def _unreachable(error: Exception, request: Request) -> Unreachable:
+    """Never with the error's own text: it holds the address."""
+    text, hint, code = _reason(error)
+    return Unreachable(text, subject=request.subject, hint=hint, code=code)
+
+
+def _reason(error: Exception) -> tuple[str, str, str]:
+    """What went wrong, what to do, and the code where it is not the usual one."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error
-        reason = getattr(cause, "verify_message", "") or type(cause).__name__
-        return Unreachable(
-            f"the server's certificate is not trusted: {reason}",
-            subject=request.subject,
-            hint="the kubeconfig's certificate-authority is not the one of this server",
-            code="cluster.tls",
-        )
-    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return Unreachable(
-            f"no TLS connection: {_ssl_reason(error)}", subject=request.subject, code="cluster.tls"
-        )
+        return _certificate_reason(error.certificate_error)
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    if isinstance(cause, (aiohttp.ClientSSLError, ssl.SSLError)):
+        return f"no TLS connection: {_ssl_reason(cause)}", "", "cluster.tls"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return Unreachable("the proxy does not answer", subject=request.subject)
+        return "the proxy does not answer", "", ""
     if isinstance(error, TimeoutError):
-        return Unreachable("no answer in time", subject=request.subject)
+        return "no answer in time", "", ""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Unreachable("the server's name is not known here", subject=request.subject)
+        return "the server's name is not known here", "", ""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        hint = "a server that demands a client certificate does so when it is missing or wrong"
+        return "the server ended the connection without an answer", hint, ""
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    # Not the error's own text: it holds the address.
-    reason = os.strerror(inner.errno) if isinstance(inner, OSError) and inner.errno else "it broke"
-    return Unreachable(f"no connection: {reason}", subject=request.subject)
+    known = isinstance(inner, OSError) and inner.errno
+    return f"no connection: {os.strerror(known) if known else 'it broke'}", "", ""
+
+
+def _certificate_reason(error: Exception) -> tuple[str, str, str]:
+    if getattr(error, "verify_code", 0) in _OTHER_NAME:
+        hint = "use the name that it is for, or set tls-server-name in the kubeconfig"
+        return "the server's certificate is for another name", hint, "cluster.tls"
+    reason = getattr(error, "verify_message", "") or type(error).__name__
+    hint = "the kubeconfig's certificate-authority must be the one of this server"
+    return f"the server's certificate is not trusted: {reason}", hint, "cluster.tls"
 
 
 def _may_pass(error: ClusterError) -> bool:
