@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time as clock
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from console.repository.archiver import Archiver
@@ -12,12 +14,13 @@ from console.repository.errors import Damage, SourceUnfit
 from console.repository.finish import draft_snapshot, save_result
 from console.repository.packing import BlobWriter
 from console.repository.progress import Progress
+from console.repository.source import count_tree
 from console.repository.stopping import StopToken
 from console.repository.tally import Tally
 from console.repository.trees import encode_node, encode_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from console.repository.repository import Repository
@@ -53,6 +56,7 @@ def back_up(
         SourceUnfit, Cancelled, RepositoryLocked, LockLost, Damage, StoreError.
     """
     repo.require_writable()
+    is_watched = progress is not None
     progress, stop = progress or Progress(), stop or StopToken()
     started = clock.time_ns()
     root = _open_source(source)
@@ -60,12 +64,8 @@ def back_up(
         with repo.lock():
             tally = Tally(progress)
             before = _tree_before(repo, parent, top_name)
-            if parent is not None and parent.summary is not None:
-                progress.expect(
-                    bytes_total=parent.summary.total_bytes_processed,
-                    files_total=parent.summary.total_files_processed,
-                )
-            with BlobWriter(repo, progress) as writer:
+            early = _expecting(root, progress, parent) if is_watched else contextlib.nullcontext()
+            with early, BlobWriter(repo, progress) as writer:
                 archiver = Archiver(repo, writer, tally=tally, stop=stop)
                 name = os.fsencode(top_name or "volume")
                 try:
@@ -80,6 +80,32 @@ def back_up(
             return save_result(repo, draft, tally, writer.added, parent)
     finally:
         os.close(root)
+
+
+@contextlib.contextmanager
+def _expecting(root: int, progress: Progress, parent: Snapshot | None) -> Iterator[None]:
+    """Tell the totals early: from the parent, else by counting beside the backup."""
+    if parent is not None and parent.summary is not None:
+        progress.expect(
+            bytes_total=parent.summary.total_bytes_processed,
+            files_total=parent.summary.total_files_processed,
+        )
+        yield
+        return
+    done = StopToken()
+
+    def count() -> None:
+        total, files = count_tree(root, done)
+        if not done.stopped:
+            progress.expect(bytes_total=total, files_total=files)
+
+    with ThreadPoolExecutor(1, "repository:count") as pool:
+        counting = pool.submit(count)
+        try:
+            yield
+        finally:
+            done.stop()
+    counting.result()
 
 
 def _open_source(source: Path) -> int:

@@ -41,7 +41,8 @@ class Beneath:
     """
 
     def __init__(self, root: int, *, stepwise: bool = False) -> None:
-        self._root = os.dup(root)
+        # not a duplicate: that would share the position of reading the folder's entries
+        self._root = os.open(b".", folder_flags(), dir_fd=root)
         self._kept: OrderedDict[bytes, int] = OrderedDict()
         self._stepwise = stepwise or not _has_openat2()
 

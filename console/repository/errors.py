@@ -12,6 +12,7 @@ RepositoryError
 ├── NoSuchPath             the snapshot holds no such path, or not of that kind
 ├── TargetUnfit            a tree can't be restored to this folder
 ├── SourceUnfit            a tree can't be backed up from this folder
+├── SealFailed             what was sealed did not open again: faulty memory
 ├── Cancelled              the stop token was used
 └── Damage                 what is stored is not what was written; `subject` names the file
     ├── DamagedKey, DamagedConfig, DamagedSnapshot, DamagedIndex
@@ -105,6 +106,12 @@ class SourceUnfit(RepositoryError):
     """A tree can't be backed up from this folder: not there, not a folder, not readable."""
 
     code = "repository.source"
+
+
+class SealFailed(RepositoryError):
+    """What was just sealed did not open to the same bytes; nothing of it was stored."""
+
+    code = "repository.seal"
 
 
 class Cancelled(RepositoryError):

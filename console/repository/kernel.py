@@ -70,7 +70,3 @@ class Kernel(Protocol):
 
     def session(self, key: DataKey, *, verify: bool = True) -> Session:
         """A session for the calling thread; `verify` opens again what was sealed."""
-
-
-class SealFailed(Exception):
-    """What was sealed did not open to the same bytes: the memory or the processor is faulty."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time as clock
 from typing import TYPE_CHECKING
 
@@ -75,13 +74,13 @@ def _stored_files(
     """Each path with the node of its stored content, a few MiB at a time."""
     batch: list[tuple[str, bytes]] = []
     size = 0
-    for path, content in itertools.chain(entries, [("", b"")]):
-        if batch and (size > BATCH_BYTES or not path):
+    for path, content in entries:
+        batch.append((path, content))
+        size += len(content)
+        if size > BATCH_BYTES:
             yield from _store_batch(batch, writer, session, tally)
             batch, size = [], 0
-        if path:
-            batch.append((path, content))
-            size += len(content)
+    yield from _store_batch(batch, writer, session, tally)
 
 
 def _store_batch(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from console.repository.chunker import make_chunker
-from console.repository.kernel import Bytes, Fault, Sealed, SealFailed
+from console.repository.errors import SealFailed
+from console.repository.kernel import Bytes, Fault, Sealed
 from console.repository.keys import MessageCipher
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ class PortableSession:
         if self._verify:
             opened = self._open_one(sealed.data, sealed.raw_length, id_)
             if isinstance(opened, Fault):
-                raise SealFailed(f"a blob was sealed wrongly: {opened.value}")
+                raise SealFailed(
+                    f"a blob just sealed did not open again: {opened.value}",
+                    subject=id_.hex(),
+                    hint="the memory or the processor of this machine is faulty",
+                )
         return sealed
 
     def _pack_one(self, part: Bytes) -> Sealed:

@@ -23,7 +23,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress:
-    """Thread-safe counters with the fields of `Counts`."""
+    """Thread-safe counters with the fields of `Counts`; one object per run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -13,6 +13,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.repository.beneath import Beneath
 from console.repository.quoting import quote
 from console.repository.results import ItemFailure
 from console.repository.trees import ExtendedAttribute, Node, format_time, go_mode
@@ -23,6 +24,8 @@ if sys.platform != "win32":
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from console.repository.stopping import StopToken
 
 IGNORED_XATTRS = frozenset({"security.selinux"})  # belongs to the node, not to the data
 _KINDS = {
@@ -80,6 +83,26 @@ def read_folder(fd: int, on_failure: Callable[[bytes, OSError], None]) -> list[I
                 on_failure(name, fault)
     items.sort()
     return items
+
+
+def count_tree(root: int, stop: StopToken) -> tuple[int, int]:
+    """Bytes and files of a tree, as far as it can be read; what was met so far after a stop."""
+    total = files = 0
+    stack = [b""]
+    with Beneath(root) as beneath:
+        while stack and not stop.stopped:
+            path = stack.pop()
+            try:
+                items = read_folder(beneath.folder(path), lambda _name, _fault: None)
+            except OSError:
+                continue  # the backup itself reports it
+            for item in items:
+                if item.kind == "file":
+                    total += item.stat.st_size
+                    files += 1
+                elif item.kind == "dir":
+                    stack.append(path + b"/" + item.name if path else item.name)
+    return total, files
 
 
 def open_file(folder: int, name: bytes) -> int:

@@ -58,10 +58,12 @@ class WorkStack(Generic[Job]):
             busy = job is not None
             return job
 
+        succeeded = False
         try:
             work(take)
+            succeeded = True
         finally:
-            if busy:  # it failed
+            if not succeeded:
                 self.end()
 
     def _take(self, *, busy: bool) -> Job | None:
