@@ -40,7 +40,11 @@ class BlobReader:
 
     def tree(self, id_: bytes) -> list[Node]:
         """A folder's nodes, in the order of their names' bytes."""
-        return decode_tree(self._load("tree", id_), f"tree {id_.hex()}")
+        return decode_tree(self.raw_tree(id_), f"tree {id_.hex()}")
+
+    def raw_tree(self, id_: bytes) -> bytes:
+        """A tree blob's content."""
+        return self._load("tree", id_)
 
     def subtree(self, node: Node) -> list[Node]:
         """The nodes of a folder's node."""

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PASSWORD = b"correct horse"
@@ -35,6 +37,16 @@ class Restic:
         assert code is None or done.returncode == code, f"{words}: {done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr if code is None else done.stdout
 
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Run it without waiting; its input is a pipe."""
+        return subprocess.Popen(
+            [self._program, "-r", str(self.folder), "--no-cache", "-q", *words],
+            env={**os.environ, "RESTIC_PASSWORD": PASSWORD.decode(), "TZ": "UTC"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
     def check(self) -> None:
         self.run("check", "--read-data")
 
@@ -53,10 +65,25 @@ class Restic:
         return target
 
 
-@pytest.fixture
-def restic(tmp_path: Path) -> Restic:
-    """A restic whose repository is `tmp_path/repository`; not made yet."""
+def find_restic(folder: Path) -> Restic:
+    """A restic on a repository in a folder; the repository is not made yet."""
     program = shutil.which("restic")
     if program is None:
         pytest.skip("restic is not installed; `make setup` installs it")
-    return Restic(tmp_path / "repository", program)
+    return Restic(folder, program)
+
+
+def wait_until(condition: Callable[[], bool], *, patience_s: float = 20.0) -> None:
+    """Look again and again, briefly apart."""
+    pause = threading.Event()
+    for _ in range(int(patience_s / 0.005)):
+        if condition():
+            return
+        pause.wait(0.005)
+    pytest.fail("the condition was not met in time")
+
+
+@pytest.fixture
+def restic(tmp_path: Path) -> Restic:
+    """A restic whose repository is `tmp_path/repository`; not made yet."""
+    return find_restic(tmp_path / "repository")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
+import re
+import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from console.repository import (
     Repository,
+    RepositoryLocked,
     back_up,
     back_up_objects,
     check,
@@ -20,7 +27,7 @@ from console.repository import (
 )
 from console.storage import FileStore
 from tests.builders.trees import add_socket, copy_real_files, differences, make_odd_tree
-from tests.fakes.restic import PASSWORD
+from tests.fakes.restic import PASSWORD, find_restic, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,16 +144,155 @@ def test_unchanged_objects_cost_nothing(repo: Repository, restic: Restic, tmp_pa
     assert sorted(paths) == sorted(path for path, _ in entries)
 
 
+def test_restic_sees_our_locks_and_respects_them(repo: Repository, restic: Restic) -> None:
+    with repo.lock(exclusive=True):
+        assert len(restic.run("list", "locks", "--no-lock").split()) == 1
+        said = restic.run("check", code=None)
+        assert "already locked" in said
+        assert "kubehaven-" in said
+    restic.check()
+    with repo.lock():
+        restic.run("snapshots")
+        assert "already locked" in restic.run("prune", code=None)
+    assert restic.run("list", "locks", "--no-lock") == ""
+
+
+def test_we_respect_restics_locks(repo: Repository, restic: Restic, tmp_path: Path) -> None:
+    """Restic holds its shared lock while it waits for its input."""
+    (tmp_path / "source").mkdir()
+    with restic.start("backup", "--stdin") as process:
+        wait_until(lambda: list(repo.store.list("locks/")) != [])
+        with pytest.raises(RepositoryLocked) as caught, repo.lock(exclusive=True):
+            pass
+        assert str(process.pid) in str(caught.value)
+        assert back_up(repo, tmp_path / "source").outcome == "Complete"
+        process.communicate(b"input")
+    assert process.returncode == 0
+    with repo.lock(exclusive=True):
+        pass
+    assert len(repo.snapshots()) == 2
+
+
+def test_restics_exclusive_lock_stops_us(repo: Repository, restic: Restic, tmp_path: Path) -> None:
+    """Stopped with SIGSTOP as soon as its lock is there; it waits 0.2 s after writing it."""
+    with restic.start("check") as process:
+        wait_until(lambda: list(repo.store.list("locks/")) != [])
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(RepositoryLocked, match="exclusively"):
+            back_up(repo, tmp_path)
+        process.send_signal(signal.SIGCONT)
+        process.communicate()
+    assert process.returncode == 0
+
+
+NAMES = st.lists(
+    st.one_of(
+        st.binary(min_size=1, max_size=40),
+        st.text(min_size=1, max_size=30).map(lambda text: text.encode("utf-8", "replace")),
+        st.characters(codec="utf-8").map(str.encode),
+    ).filter(lambda name: not set(name) & {0, 47} and name not in {b".", b".."}),
+    min_size=120,
+    max_size=400,
+    unique=True,
+)
+
+
+@given(names=NAMES, data=st.data())
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[*HealthCheck],
+)
+def test_generated_trees_are_the_same_as_restics(
+    tmp_path_factory: pytest.TempPathFactory, names: list[bytes], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("generated")
+    restic = find_restic(folder / "repository")
+    source = folder / "source"
+    source.mkdir()
+    kinds = data.draw(
+        st.lists(st.integers(0, 9), min_size=len(names), max_size=len(names)), label="kinds"
+    )
+    for name, kind in zip(names, kinds, strict=True):
+        _make_entry(os.fsencode(source) + b"/" + name, kind)
+    init_repository(FileStore(restic.folder), PASSWORD)
+    repo = Repository.open(FileStore(restic.folder), PASSWORD)
+
+    ours = back_up(repo, source, top_name=None)
+
+    assert ours.failures == ()
+    for mine, its in zip(
+        _trees(restic, ours.snapshot), _trees(restic, restic.back_up(source)), strict=True
+    ):
+        assert mine.split('{"name"') == its.split('{"name"')
+    restore_tree(repo, repo.find_snapshot(ours.snapshot), folder / "target", subpath="")
+    assert differences(source, folder / "target", root=False) == []
+
+
+def _make_entry(path: bytes, kind: int) -> None:
+    """One entry of any kind, its metadata taken from its name."""
+    dice = random.Random(path.rpartition(b"/")[2])  # noqa: S311 - test data
+    name = path.rpartition(b"/")[2]
+    if kind == 0:
+        # \b and \f in a target: Go writes them otherwise since 1.22, as we do
+        os.symlink(re.sub("[\b\f]", "", name.decode("utf-8", "ignore")) or "x", path)
+    elif kind == 1:
+        os.mkfifo(path)
+    elif kind == 2:
+        os.mkdir(path)
+        _make_entry(path + b"/" + name, 5)
+    else:
+        with open(path, "wb") as file:
+            file.write(dice.randbytes(dice.choice([0, 1, 100, 5000])))
+        os.chmod(path, dice.randrange(0o10000))
+        if kind == 3:
+            os.setxattr(path, "user.n", dice.randbytes(dice.randrange(50)))
+    ns = dice.choice(
+        [dice.randrange(2**61), dice.randrange(-(10**18), 0), 10**9 * dice.randrange(9)]
+    )
+    os.utime(path, ns=(0, ns), follow_symlinks=False)
+
+
+def test_real_files_round_trip(repo: Repository, restic: Restic, tmp_path: Path) -> None:
+    _round_trip_real_files(repo, restic, tmp_path, max_files=1500)
+
+
+@pytest.mark.long
+def test_all_real_files_round_trip(repo: Repository, restic: Restic, tmp_path: Path) -> None:
+    _round_trip_real_files(repo, restic, tmp_path, max_files=None)
+
+
+def _round_trip_real_files(
+    repo: Repository, restic: Restic, tmp_path: Path, *, max_files: int | None
+) -> None:
+    source = tmp_path / "source"
+    count = copy_real_files(source, max_files=max_files)
+    result = back_up(repo, source)
+    assert result.outcome == "Complete"
+    assert result.files <= count
+    restore_tree(repo, repo.find_snapshot(result.snapshot), tmp_path / "ours")
+    assert differences(source, tmp_path / "ours") == []
+    shutil.rmtree(tmp_path / "ours")
+    theirs = restic.restore(result.snapshot, tmp_path / "theirs") / "volume"
+    assert differences(source, theirs) == []
+    restic.check()
+
+
 def _trees(restic: Restic, snapshot: str) -> list[str]:
     """Every folder of a snapshot as its JSON, without device ids and subtree ids."""
-    import re
-
+    repo = Repository.open(FileStore(restic.folder), PASSWORD)
     found = []
-    stack = [f"{snapshot}:"]
-    tree = next(s["tree"] for s in restic.snapshots() if s["id"] == snapshot)
-    stack = [tree]
+    stack = [repo.find_snapshot(snapshot).tree]
     while stack:
-        raw = restic.run("cat", "blob", stack.pop())
-        stack += re.findall(r'"subtree":"([0-9a-f]{64})"', raw)
-        found.append(re.sub(r'"device_id":\d+,?|"subtree":"[0-9a-f]{64}"', "", raw))
+        raw = repo.reader().raw_tree(bytes.fromhex(stack.pop()))
+        stack += re.findall(r'"subtree":"([0-9a-f]{64})"', raw.decode())
+        plain = re.sub(r'"device_id":\d+,?|"subtree":"[0-9a-f]{64}"', "", raw.decode())
+        found.append(re.sub(r"\\\\u([0-9a-f]{4})|\\\\U([0-9a-f]{8})", _as_python_prints, plain))
     return found
+
+
+def _as_python_prints(escape: re.Match[str]) -> str:
+    """What this Python's Unicode prints and that of an older Go escapes; both are right."""
+    char = chr(int(escape[1] or escape[2], 16))
+    return char if char.isprintable() else escape[0]
