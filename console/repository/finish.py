@@ -60,6 +60,7 @@ def save_result(
         data_added_packed=added.packed_bytes,
         total_files_processed=counts.files_done,
         total_bytes_processed=counts.bytes_done,
+        items_failed=len(tally.failures),
     )
     repo.check_lock()
     snapshot = repo.save_snapshot(

@@ -31,6 +31,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     data_added_packed: int = 0  # bytes in packs
     total_files_processed: int = 0
     total_bytes_processed: int = 0
+    items_failed: int = 0  # ours; restic leaves it alone
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

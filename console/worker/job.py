@@ -67,7 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     hostname: str = "kubehaven"  # the cluster's
     interval: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 5.0  # seconds between counters
     marker: RepositoryMarker | None = None  # init
-    parent_tags: tuple[str, ...] = ()  # backup: the newest snapshot with these is the parent
+    parent_tags: tuple[str, ...] = ()  # backup: of the parent; none: those of the claim
     manifest: msgspec.Raw = msgspec.Raw()  # objects
     snapshot: str = ""  # restore
     owner_map: tuple[tuple[str, str], ...] = ()  # restore: [old id, new id]

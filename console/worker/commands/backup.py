@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from console.repository import back_up
-from console.repository.tags import OURS, volume_tags
+from console.repository.tags import OURS, parent_tags, volume_tags
 from console.worker.result import Result, failure, with_failures
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def back_volume_up(work: Work) -> Result:
     if made is not None:
         log.info("an earlier try made the snapshot %s", made.id)
         return result_of(made)
-    parent = newest(ours, job.parent_tags) if job.parent_tags else None
+    parent = newest(ours, job.parent_tags or parent_tags(job.pvc))
     log.info("parent snapshot: %s", parent.id if parent else "none")
     done = back_up(
         repository,
@@ -72,8 +72,9 @@ def result_of(snapshot: Snapshot) -> Result:
     if summary is None:
         return Result(outcome="Complete", snapshot=snapshot.id)
     return Result(
-        outcome="Complete",
+        outcome="Partial" if summary.items_failed else "Complete",
         snapshot=snapshot.id,
+        failures_total=summary.items_failed,
         files_total=summary.total_files_processed,
         files_done=summary.total_files_processed,
         bytes_total=summary.total_bytes_processed,
