@@ -117,7 +117,7 @@ class KubeClient:
     def pages(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> AsyncGenerator[listing.Page]:
-        """The list in pages of about 1 MiB, all as of one moment.
+        """The list in pages of about 512 KiB, all as of one moment.
 
         Raises:
             Expired: The server forgot that moment; begin again.

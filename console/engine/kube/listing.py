@@ -1,6 +1,6 @@
 """Lists, page by page, as raw JSON.
 
-A page is about 1 MiB: more would hold the loop up while it is decoded.
+A page is about 512 KiB: more would hold the loop up while it is decoded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 FIRST_PAGE = 100
 LARGEST_PAGE = 500
-PAGE_BYTES = 1 << 20
+PAGE_BYTES = 512 << 10
 LIST_TRIES = 3
 
 

@@ -363,3 +363,37 @@ async def test_a_list_of_events_survives_json(script: Script, client: KubeClient
     async with aclosing(client.follow(CONFIG_MAPS, "shop")) as steps:
         first = await anext(steps)
     assert first[0] == items
+
+
+async def test_a_server_that_is_too_slow(
+    script: Script, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from console.engine.kube import connection
+
+    async def never(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    monkeypatch.setattr(connection, "REQUEST_TIMEOUT_S", 0.2)
+    script.on(f"GET {ONE}", never)
+    with pytest.raises(errors.Unreachable, match="no answer in time"):
+        await client.get(CONFIG_MAPS, "one", "shop")
+    assert len(script.asked) == 1
+
+
+async def test_an_answer_that_breaks_off_is_read_again(script: Script, client: KubeClient) -> None:
+    script.on(f"GET {ONE}", cut(b'{"metadata": {'), reply(THING))
+    assert await client.get(CONFIG_MAPS, "one", "shop") == THING
+
+
+async def test_the_name_of_what_is_generated_reaches_the_hook(script: Script) -> None:
+    written: list[Write] = []
+
+    async def note(write: Write) -> None:
+        written.append(write)
+
+    script.on(f"POST {ALL}", reply({"metadata": {"name": "one-x7f"}}, 201))
+    obj = {"metadata": {"generateName": "one-", "namespace": "shop"}}
+    async with KubeClient(access_to(script), on_write=note) as client:
+        await client.create(CONFIG_MAPS, obj)
+    assert written == [Write("POST", ALL, "one-x7f")]

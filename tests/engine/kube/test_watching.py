@@ -207,3 +207,26 @@ async def test_wait_for_what_goes_or_may_not_be_seen(script: Script, client: Kub
     route(script, [status(403, "Forbidden")], [])
     with pytest.raises(errors.Forbidden):
         await client.wait_for(CONFIG_MAPS, "one", "shop", lambda _: False, timeout_s=5)
+
+
+async def test_a_silent_watch_is_made_again(
+    script: Script, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from console.engine.kube import watching
+
+    monkeypatch.setattr(watching, "IDLE_S", 0.2)
+    silent = stream(event("ADDED", "a", "11"), hold=asyncio.Event().wait)
+    route(script, [listed("10")], [silent, stream(event("ADDED", "b", "12"))])
+    assert names(await first(client, 3)) == ["A:a", "A:b"]
+    assert script.asked[2].query["resourceVersion"] == "11"
+
+
+async def test_a_server_that_goes_away_is_lost_and_found(
+    script: Script, client: KubeClient
+) -> None:
+    down = status(503, "ServiceUnavailable", "etcd is down")
+    route(script, [listed("10"), listed("20")], [cut(event("ADDED", "a", "11")), down])
+    seen = await first(client, 4)
+    assert isinstance(seen[2], Lost)
+    assert seen[2].error.message == "etcd is down"
+    assert isinstance(seen[3], Listed)
