@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -203,11 +203,12 @@ def watching(verb: str) -> Iterator[Progress]:
 
 def _watch(verb: str, progress: Progress, done: threading.Event) -> None:
     display, meter = output.Display(), output.Meter()
-    while not done.wait(_PAUSE_S):
-        counts = progress.snapshot()
-        meter.add(counts.bytes_done, time.monotonic())
-        display.status(f"{verb}  {meter.words(counts.bytes_total)}  {_files(counts)}")
-    display.close()
+    with suppress(OSError):  # the terminal has gone; the work goes on
+        while not done.wait(_PAUSE_S):
+            counts = progress.snapshot()
+            meter.add(counts.bytes_done, time.monotonic())
+            display.status(f"{verb}  {meter.words(counts.bytes_total)}  {_files(counts)}")
+        display.close()
 
 
 def _files(counts: Counts) -> str:
