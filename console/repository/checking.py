@@ -59,25 +59,29 @@ class _Check:
     def run(self, *, read_data: bool) -> CheckResult:
         snapshots = self._repo.snapshots(on_damage=self._problems.append)
         index = self._repo.load_index(on_damage=self._problems.append)
-        packs = index.packs()
-        self._compare_sizes(packs)
+        packs, blobs, size = self._compare_sizes(index)
         reader = BlobReader(self._repo.store, index, self._repo.session(verify=False))
         for snapshot in snapshots:
             self._walk(reader, index, bytes.fromhex(snapshot.tree))
         if read_data:
-            self._read(packs)
+            if self._progress is not None:
+                self._progress.add(files_total=packs, bytes_total=size)
+            self._read(index)
         return CheckResult(
-            packs=len(packs),
-            blobs=sum(map(len, packs.values())),
+            packs=packs,
+            blobs=blobs,
             trees=len(self._trees),
             snapshots=len(snapshots),
             problems=tuple(self._problems),
         )
 
-    def _compare_sizes(self, packs: dict[str, list[PackedBlob]]) -> None:
+    def _compare_sizes(self, index: Index) -> tuple[int, int, int]:
+        """The numbers of packs and blobs, and bytes of packs, that the index names."""
         sizes = {info.name: info.size for info in self._repo.store.list("data/")}
-        for pack, blobs in packs.items():
+        packs = blobs_seen = total = 0
+        for pack, blobs in index.packs():
             name, expected = pack_name(pack), pack_size(blobs)
+            packs, blobs_seen, total = packs + 1, blobs_seen + len(blobs), total + expected
             if name not in sizes:
                 self._note(DamagedPack(f"{name} is missing", subject=name))
             elif sizes[name] != expected:
@@ -87,6 +91,7 @@ class _Check:
                         subject=name,
                     )
                 )
+        return packs, blobs_seen, total
 
     def _walk(self, reader: BlobReader, index: Index, root: bytes) -> None:
         stack = [root]
@@ -128,18 +133,14 @@ class _Check:
             )
         return ()
 
-    def _read(self, packs: dict[str, list[PackedBlob]]) -> None:
-        if self._progress is not None:
-            sizes = sum(pack_size(blobs) for blobs in packs.values())
-            self._progress.add(files_total=len(packs), bytes_total=sizes)
-        for (pack, blobs), problems in map_ahead(
-            self._read_pack, packs.items(), threads=self._repo.threads
+    def _read(self, index: Index) -> None:
+        for (_, blobs), problems in map_ahead(
+            self._read_pack, index.packs(), threads=self._repo.threads
         ):
             self._stop.check()
             self._problems += problems
             if self._progress is not None:
                 self._progress.add(files_done=1, bytes_done=pack_size(blobs), failed=len(problems))
-            del pack
 
     def _read_pack(self, item: tuple[str, list[PackedBlob]]) -> list[Damage]:
         """The problems of one pack; runs beside others."""

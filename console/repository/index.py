@@ -103,6 +103,7 @@ class Index:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._packs: list[str] = []
+        self._numbers: dict[str, int] = {}
         self._segments: list[Segment] = []
         self._recent: dict[bytes, bytes] = {}
 
@@ -127,8 +128,7 @@ class Index:
     def add_pack(self, pack: str, blobs: Iterable[PackedBlob]) -> None:
         """Enter the blobs of a pack that is durable."""
         with self._lock:
-            number = len(self._packs)
-            self._packs.append(pack)
+            number = self._number(pack)
             for blob in blobs:
                 self._recent[blob.id + _SUFFIX[blob.kind]] = _PLACE.pack(
                     number, blob.offset, blob.length, blob.raw_length
@@ -142,8 +142,7 @@ class Index:
         records: list[bytes] = []
         for name, raw in files:
             for pack, blobs in decode_index(raw, name):
-                number = len(self._packs)
-                self._packs.append(pack)
+                number = self._number(pack)
                 records += [
                     _RECORD.pack(b.id, b.kind == "tree", number, b.offset, b.length, b.raw_length)
                     for b in blobs
@@ -151,19 +150,30 @@ class Index:
         with self._lock:
             self._fold(records)
 
-    def packs(self) -> dict[str, list[PackedBlob]]:
-        """The blobs of every pack, in the order of their offsets; a large value."""
+    def packs(self) -> Iterator[tuple[str, list[PackedBlob]]]:
+        """Every pack with its blobs in the order of their offsets."""
         with self._lock:
             records = [key + place for key, place in self._recent.items()]
             for segment in self._segments:
                 records += segment.records()
-            found: dict[str, set[PackedBlob]] = {pack: set() for pack in self._packs}
-            for record in records:
-                id_, kind, number, offset, length, raw_length = _RECORD.unpack(record)
-                found[self._packs[number]].add(
+            names = list(self._packs)
+        records.sort(key=lambda record: record[_KEY : _KEY + 8])  # pack number, offset
+        fields = map(_RECORD.unpack, dict.fromkeys(records))
+        for number, group in itertools.groupby(fields, key=lambda field: field[2]):
+            yield (
+                names[number],
+                [
                     PackedBlob(_KINDS[kind], id_, offset, length, raw_length)
-                )
-        return {pack: sorted(blobs, key=lambda blob: blob.offset) for pack, blobs in found.items()}
+                    for id_, kind, _, offset, length, raw_length in group
+                ],
+            )
+
+    def _number(self, pack: str) -> int:
+        """A pack's number, the same each time: two index files may name one pack."""
+        number = self._numbers.setdefault(pack, len(self._packs))
+        if number == len(self._packs):
+            self._packs.append(pack)
+        return number
 
     def _location(self, place: bytes) -> Location:
         number, offset, length, raw_length = _PLACE.unpack(place)

@@ -199,7 +199,7 @@ NAMES = st.lists(
 
 @given(names=NAMES, data=st.data())
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[*HealthCheck],
@@ -255,7 +255,7 @@ def _make_entry(path: bytes, kind: int) -> None:
 
 
 def test_real_files_round_trip(repo: Repository, restic: Restic, tmp_path: Path) -> None:
-    _round_trip_real_files(repo, restic, tmp_path, max_files=1500)
+    _round_trip_real_files(repo, restic, tmp_path, max_files=800)
 
 
 @pytest.mark.long

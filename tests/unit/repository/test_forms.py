@@ -248,6 +248,9 @@ def test_the_index_finds_what_it_was_given(packs: list[list[tuple[bytes, bool]]]
         assert found
         assert found <= names
     assert not index.has("data", os.urandom(32))
+    by_pack = dict(index.packs())
+    assert all(blobs == sorted(blobs, key=lambda b: b.offset) for blobs in by_pack.values())
+    assert {(b.kind, b.id) for blobs in by_pack.values() for b in blobs} == expected.keys()
 
 
 def test_the_index_folds_many_blobs() -> None:
@@ -258,7 +261,7 @@ def test_the_index_folds_many_blobs() -> None:
     assert len(index) == len(ids)
     assert all(index.find("data", ids[at])[0].offset == at % 1000 for at in range(0, 120_000, 997))
     assert not index.has("tree", ids[0])
-    assert sum(map(len, index.packs().values())) == len(ids)
+    assert sum(len(blobs) for _, blobs in index.packs()) == len(ids)
 
 
 @pytest.mark.parametrize(
