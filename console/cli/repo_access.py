@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from console.cli import output
-from console.cli.exits import CANCELLED, INTERRUPTED, USAGE, exit_of_error
+from console.cli.exits import CANCELLED, FAILED, INTERRUPTED, USAGE, exit_of_error
 from console.repository import Cancelled, Repository, RepositoryError, StopToken
 from console.repository.location_keys import read_kit
 from console.repository.marked import known_salt
@@ -174,6 +174,11 @@ def _run(verb: Verb, stoppable: bool, arguments: argparse.Namespace) -> int:
             error.code, error.message, subject=error.subject, hint=error.hint, json=access.json
         )
         return exit_of_error(error.code)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of our own output: a full disk behind `>`
+        output.print_error("output", error.strerror or type(error).__name__, json=access.json)
+        return FAILED
 
 
 class _Signals:

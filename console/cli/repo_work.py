@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -70,14 +71,14 @@ def backup(access: Access) -> int:
     asked = access.arguments
     folder: Path = asked.folder.absolute()
     repository = access.open()
-    host = asked.host or socket.gethostname()
-    parent = _parent(repository, asked.parent, host=host, path=str(folder))
+    host, label = stored_text(asked.host or socket.gethostname()), stored_text(str(folder))
+    parent = _parent(repository, asked.parent, host=host, path=label)
     with watching("backup") as progress:
         result = back_up(
             repository,
             folder,
-            tags=asked.tag,
-            paths=(str(folder),),
+            tags=[stored_text(tag) for words in asked.tag for tag in words.split(",")],
+            paths=(label,),
             top_name=TOP,
             parent=parent,
             hostname=host,
@@ -95,6 +96,11 @@ def backup(access: Access) -> int:
             f" {output.size(result.bytes_new)} new, {output.size(result.bytes_stored)} stored"
         )
     return exit_of_outcome(result.outcome)
+
+
+def stored_text(text: str) -> str:
+    r"""A text from the command line as a snapshot can hold it: bytes not in UTF-8 as `\xff`."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _parent(repository: Repository, wanted: str | None, *, host: str, path: str) -> Snapshot | None:

@@ -164,6 +164,28 @@ def test_the_second_backup_has_a_parent_unless_told_otherwise(made: Shell) -> No
     assert made.json("backup", str(made.source), "--parent", first[:10])["files_unchanged"] == 2
 
 
+def test_labels_in_any_bytes_and_tags_as_restic_takes_them(made: Shell) -> None:
+    odd = made.source / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    made.run("backup", str(odd), "--tag", "one,two", "--tag", "three")
+    (row,) = made.json("snapshots")
+    assert row["tags"] == ["one", "two", "three"]
+    assert row["paths"] == [f"{made.source}/caf\\xe9"]
+    assert made.json("backup", str(odd))["dirs"] == 1
+    assert made.json("snapshots")[1]["parent"] == row["id"]
+
+
+def test_a_disk_that_is_full_behind_the_output(made: Shell) -> None:
+    made.run("backup", str(made.source))
+    with Path("/dev/full").open("wb") as full:
+        process = made.process(
+            "cat", "file", "latest", "volume/sub/b", stdout=full, stderr=subprocess.PIPE
+        )
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors == b"error: No space left on device [output]\n"
+
+
 def test_what_restic_wrote(shell: Shell, tmp_path: Path) -> None:
     shell.restic("init", "--repository-version", "2")
     shell.restic("backup", ".", cwd=shell.source)
