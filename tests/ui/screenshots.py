@@ -112,7 +112,7 @@ async def _dialogs(studio: Studio, prefix: str) -> None:
     points = live.points_of(HK, "pageviews")
 
     def elsewhere(dialog: QWidget) -> None:
-        dialog._target.setText("pageviews-test")  # type: ignore[attr-defined]  # the restore dialog
+        dialog.target.setText("pageviews-test")  # type: ignore[attr-defined]  # the restore dialog
 
     def trust(dialog: QWidget) -> None:
         dialog.name.setText("lab")  # type: ignore[attr-defined]  # the add dialog

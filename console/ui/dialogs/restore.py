@@ -53,10 +53,10 @@ class RestoreDialog(Sheet):
         self._points = QComboBox()
         self._points.setAccessibleName(tr("Restore point"))
         self._points.setMinimumWidth(330)
-        self._target = field(tr("Namespace"))
-        self._target.setMinimumWidth(200)
+        self.target = field(tr("Namespace"))
+        self.target.setMinimumWidth(200)
         self._target_problem = label(tone="bad", role="small")
-        self._sentence = SentenceLabel()
+        self.sentence = SentenceLabel()
         self._notes = QVBoxLayout()
         self._notes.setSpacing(6)
         self._model, self._table = planned_table()
@@ -66,20 +66,20 @@ class RestoreDialog(Sheet):
         self.yes = button(tr("Restore"), self.presenter.confirm, kind="primary", icon="rotate-ccw")
         self._arrange()
         self._points.currentIndexChanged.connect(self.presenter.choose_point)
-        self._target.textChanged.connect(self.presenter.choose_target)
+        self.target.textChanged.connect(self.presenter.choose_target)
         self.presenter.start()
-        self._target.setFocus()
+        self.target.setFocus()
 
     def _arrange(self) -> None:
         choice = line(
             column(label(tr("Restore point"), role="label"), self._points, gap=4),
-            column(label(tr("Into the namespace"), role="label"), self._target, gap=4),
+            column(label(tr("Into the namespace"), role="label"), self.target, gap=4),
             0,
             gap=16,
         )
         self.body.addLayout(choice)
         self.body.addWidget(self._target_problem)
-        work = column(self._sentence, gap=8)
+        work = column(self.sentence, gap=8)
         work.addLayout(self._notes)
         work.addWidget(self._table, 1)
         side = QWidget()
@@ -106,28 +106,28 @@ class RestoreDialog(Sheet):
         self._points.blockSignals(True)
         self._points.addItems(list(titles))
         self._points.blockSignals(False)
-        self._target.blockSignals(True)
-        self._target.setText(target)
-        self._target.blockSignals(False)
+        self.target.blockSignals(True)
+        self.target.setText(target)
+        self.target.blockSignals(False)
 
     def show_working(self) -> None:
         """Nothing can be confirmed until the answer is there."""
         self.show_problem(None)
         self.yes.setEnabled(False)
         self._left.setText("")
-        self._sentence.show_sentence(spans(tr("Working out what would happen…")))
+        self.sentence.show_sentence(spans(tr("Working out what would happen…")))
 
     def show_target_problem(self, text: str) -> None:
         """What is wrong with the target's name."""
         self._target_problem.setText(text)
-        self._target.setProperty("wrong", "true" if text else "false")
-        self._target.style().polish(self._target)
+        self.target.setProperty("wrong", "true" if text else "false")
+        self.target.style().polish(self.target)
         if text:
             self.yes.setEnabled(False)
 
     def show_preview(self, preview: PreviewText) -> None:
         """What would happen: blockers, warnings, objects, steps."""
-        self._sentence.show_sentence(preview.sentence)
+        self.sentence.show_sentence(preview.sentence)
         clear(self._notes)
         for problem in (*preview.blockers, *preview.warnings):
             self._notes.addWidget(problem_banner(problem))
@@ -150,7 +150,7 @@ class RestoreDialog(Sheet):
         super().show_problem(problem)
         if problem is not None:
             self.yes.setEnabled(False)
-            self._sentence.show_sentence(spans(tr("!!Nothing was changed.!!")))
+            self.sentence.show_sentence(spans(tr("!!Nothing was changed.!!")))
 
     def finish(self) -> None:
         """The restore was started."""
