@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import platformdirs
@@ -19,13 +20,13 @@ from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
 from console import __version__
-from console.engine import EngineError, EngineFacade
+from console.engine import ClustersListed, EngineError, EngineFacade
 from console.ui import theme
-from console.ui.bridge import EventPump, FaultSink, TaskOwner, problem_from
+from console.ui.bridge import EventPump, FaultSink, TaskOwner, Watching, problem_from
 from console.ui.main_window import MainWindow
 from console.ui.state import load_remembered, save_remembered
 
-EngineFactory = Callable[[], Awaitable[EngineFacade]]
+EngineFactory = Callable[[], AbstractAsyncContextManager[EngineFacade]]
 
 CLOSE_S = 10.0
 
@@ -58,6 +59,7 @@ class Desktop:
         self._faults = FaultSink()
         self._tasks = TaskOwner("desktop", self._faults)
         self._leave = asyncio.Event()
+        self._engine = AsyncExitStack()
         self.window = MainWindow(load_remembered(remembered), self._faults)
 
     async def run(self, engine_factory: EngineFactory) -> None:
@@ -79,28 +81,30 @@ class Desktop:
         opening.cancel()
         await self.window.aclose()
         await self._tasks.aclose()
-        if self._engine is not None:
-            await _closed(self._engine)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._engine.aclose()
+        except TimeoutError:
+            sys.stderr.write("kubehaven: the engine did not stop in time\n")
         save_remembered(self._path, self.window.remembered)
         self.window.hide()
         self.window.deleteLater()
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
-    _engine: EngineFacade | None = None
-
     async def _open(self, engine_factory: EngineFactory) -> None:
         await asyncio.sleep(0)  # the window is painted first
         try:
-            engine = await engine_factory()
+            engine = await self._engine.enter_async_context(engine_factory())
+            clusters = await engine.clusters.list()
         except EngineError as error:
             self.window.show_start_problem(problem_from(error))
             return
-        self._engine = engine
         self.window.attach(engine)
-        pump = EventPump(engine, self.window.live, self._tasks)
-        self._tasks.start(pump.run(), name="events")
-        for cluster in await engine.clusters.list():
-            self._tasks.start(engine.clusters.watch(cluster.name), name=f"watch {cluster.name}")
+        live = self.window.live
+        live.apply([ClustersListed(rows=clusters)])  # an engine that has nothing yet says nothing
+        self._tasks.start(EventPump(engine, live, self._tasks).run(), name="events")
+        watching = Watching(engine, live, self._tasks)
+        self._engine.callback(watching.close)
 
     def _on_close_requested(self) -> None:
         self._tasks.start(self._close(), name="close", replaces=True)
@@ -108,14 +112,6 @@ class Desktop:
     async def _close(self) -> None:
         if await self.window.may_close():
             self._leave.set()
-
-
-async def _closed(engine: EngineFacade) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_S):
-            await engine.aclose()
-    except TimeoutError:
-        sys.stderr.write("kubehaven: the engine did not stop in time\n")
 
 
 def _catch_signals(leave: Callable[[], None]) -> Callable[[], None]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.08
+RETRY_S = (3.0, 60.0)  # the first and the longest pause between two tries
 
 
 def problem_from(error: BaseException) -> Problem:
@@ -133,6 +134,10 @@ class TaskOwner:
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
+    def report(self, error: BaseException, *, name: str) -> None:
+        """Show a fault of a task that goes on."""
+        self._faults.report(error, place=f"{self.name}:{name}")
+
     def belong_to(self, widget: QObject) -> None:
         """End with a widget."""
         widget.destroyed.connect(self.cancel)
@@ -180,6 +185,9 @@ class EventPump:
     async def _relist(self, stream: str, cluster: str) -> None:
         engine = self._engine
         rows: tuple[Row, ...]
+        if self._live.cluster(cluster) is None:
+            self._live.gaps.discard((stream, cluster))
+            return
         if stream == "applications":
             rows = await engine.applications.list(cluster)
         elif stream == "points":
@@ -187,6 +195,59 @@ class EventPump:
         else:
             rows = await engine.actions.list(cluster)
         self._live.relist(stream, cluster, rows)
+
+
+class Watching:
+    """Has the engine watch every cluster of the list; tries again where that fails.
+
+    A cluster that does not answer says so in its row; what trying again can't
+    mend (a credential, a program nobody trusts) is reported once, then tried
+    less often.
+    """
+
+    def __init__(
+        self,
+        engine: EngineFacade,
+        live: Live,
+        tasks: TaskOwner,
+        *,
+        retry_s: tuple[float, float] = RETRY_S,
+    ) -> None:
+        self._engine = engine
+        self._live = live
+        self._tasks = tasks
+        self._retry_s = retry_s
+        self._watched: set[str] = set()
+        self._stop = live.subscribe(self._on_change)
+        self._on_change(frozenset({"clusters"}))
+
+    def close(self) -> None:
+        """Begin no more."""
+        self._stop()
+
+    def _on_change(self, changed: frozenset[str]) -> None:
+        if "clusters" not in changed:
+            return
+        names = {cluster.name for cluster in self._live.clusters}
+        for name in self._watched - names:
+            self._tasks.stop(f"watch {name}")
+        for name in names - self._watched:
+            self._tasks.start(self._watch(name), name=f"watch {name}", replaces=True)
+        self._watched = names
+
+    async def _watch(self, name: str) -> None:
+        pause_s, told = self._retry_s[0], ""
+        while True:
+            try:
+                await self._engine.clusters.watch(name)
+            except EngineError as error:
+                if not error.retryable and error.code != told:
+                    told = error.code
+                    self._tasks.report(error, name=f"watch {name}")
+            else:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, self._retry_s[1])
 
 
 async def answered(dialog: QDialog) -> bool:

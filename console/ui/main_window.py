@@ -108,9 +108,12 @@ class MainWindow(QMainWindow):
     def say(self, problem: Problem | None) -> None:
         """Show a fault above the page, until it is closed; None takes it away."""
         shown = self.pages.get(self.current)
-        if shown is not None:
-            banner = problem_banner(problem, lambda: self.say(None)) if problem else None
-            shown.slot.show_banner(banner)
+        if shown is None:
+            if problem is not None:
+                self.show_start_problem(problem)
+            return
+        banner = problem_banner(problem, lambda: self.say(None)) if problem else None
+        shown.slot.show_banner(banner)
 
     async def may_close(self) -> bool:
         """Ask when this window drives work that would stop."""

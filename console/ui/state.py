@@ -97,8 +97,11 @@ class Live:
 
     def known(self, stream: str) -> bool:
         """Whether the rows of every cluster in scope have arrived."""
-        names = [c.name for c in self.in_scope]
-        return self.clusters_known and all((stream, n) in self._rows for n in names)
+        return self.clusters_known and not self.unknown(stream)
+
+    def unknown(self, stream: str) -> tuple[ClusterView, ...]:
+        """The clusters in scope whose rows have not arrived yet."""
+        return tuple(c for c in self.in_scope if (stream, c.name) not in self._rows)
 
     def applications(self) -> tuple[ApplicationView, ...]:
         """The applications in scope."""
@@ -176,6 +179,8 @@ class Live:
         return ""
 
     def _take_changes(self, event: ApplicationsChanged | PointsChanged | ActionsChanged) -> str:
+        if self.clusters_known and self.cluster(event.cluster) is None:
+            return ""  # the last words of a cluster that was forgotten
         at = (_CHANGED[type(event)], event.cluster)
         rows = self._rows.get(at)
         last = self._revisions.get(at)

@@ -28,9 +28,9 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 HK, GZ = "ocp-hongkong", "tke-guangzhou"
 STEPS: dict[ActionKind, tuple[str, ...]] = {
-    "BackupAction": ("Prepare", "Snapshot", "Objects", "Seal"),
-    "ExportAction": ("Prepare", "Clone", "Copy", "Objects", "Verify"),
-    "RestoreAction": ("Check", "Namespace", "Volumes", "Objects", "Ready"),
+    "BackupAction": ("point", "cut", "adopt", "ready"),
+    "ExportAction": ("repository", "volumes", "objects", "clean"),
+    "RestoreAction": ("plan", "namespace", "volumes", "objects", "workloads", "clean"),
 }
 
 NO_CLASS = (
@@ -243,7 +243,7 @@ def _steps(kind: ActionKind, done: int, now: datetime, *, failed: bool = False) 
     made = []
     begun = now - timedelta(minutes=6)
     for at, name in enumerate(STEPS[kind]):
-        seconds = (4, 11, 192, 8, 30)[at]
+        seconds = (4, 11, 192, 8, 30, 2)[at]
         if at > done:
             made.append(Step(name=name))
             continue
@@ -329,7 +329,7 @@ def _busy(now: datetime) -> tuple[ActionView, ...]:
             now,
             1,
             progress=62,
-            steps=_steps("ExportAction", 2, now),
+            steps=_steps("ExportAction", 1, now),
             volumes=billing,
             location="hk-s3",
         ),
@@ -339,7 +339,7 @@ def _busy(now: datetime) -> tuple[ActionView, ...]:
             now,
             2,
             progress=48,
-            steps=_steps("ExportAction", 2, now),
+            steps=_steps("ExportAction", 1, now),
             volumes=nextcloud,
             location="cos-guangzhou",
         ),

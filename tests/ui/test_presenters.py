@@ -246,7 +246,7 @@ async def test_activity_shows_rates_time_left_and_who_holds_the_slot() -> None:
             "Waiting 3 min for a slot, held by billing, nextcloud."
         )
         before = runs[f"{HK}/uid-1"]
-        assert [s.state for s in before.steps] == ["done", "done", "running", "pending", "pending"]
+        assert [s.state for s in before.steps] == ["done", "running", "pending", "pending"]
         clock[0] = 2.0
         row = next(r for r in world.live.actions() if r.uid == "uid-1")
         world.engine.actions.advance(row, 1.0)

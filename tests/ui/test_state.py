@@ -18,7 +18,7 @@ from console.engine import (
     EngineError,
     Notice,
 )
-from console.ui.bridge import EventPump, FaultSink, TaskOwner, problem_from
+from console.ui.bridge import EventPump, FaultSink, TaskOwner, Watching, problem_from
 from console.ui.state import Live, Remembered, load_remembered, save_remembered
 from tests.fakes.data import HK
 from tests.fakes.engine import DemoEngine
@@ -183,3 +183,39 @@ def test_notices_are_kept_until_they_are_shown() -> None:
     live = Live()
     live.apply([Notice(level="warn", code="x", message=f"m{n}") for n in range(3)])
     assert [notice.message for notice in live.notices] == ["m0", "m1", "m2"]
+
+
+async def test_watching_tries_again_and_reports_what_trying_can_not_mend() -> None:
+    engine, live, faults = DemoEngine(speed=0), Live(), FaultSink()
+    shown: list[Problem] = []
+    faults.show = shown.append
+    tasks = TaskOwner("test", faults)
+    silent = EngineError("no route", code="cluster.unreachable")
+    silent.retryable = True
+    engine.fail["clusters.watch"] = silent
+    live.apply([ClustersListed(rows=(engine.cluster(HK),))])
+    watching = Watching(engine, live, tasks, retry_s=(0.01, 0.02))
+    await until(lambda: len(engine.calls) == 2)
+    assert shown == []
+    engine.fail["clusters.watch"] = EngineError("expired", code="cluster.sign_in")
+    live.apply([ClustersListed(rows=engine.all_clusters())])
+    await until(lambda: len(engine.calls) == 4)
+    assert [problem.code for problem in shown] == ["cluster.sign_in"]
+    watching.close()
+    await tasks.aclose()
+
+
+async def test_a_forgotten_cluster_is_not_watched_or_asked_any_more() -> None:
+    engine, live = DemoEngine(speed=0), Live()
+    tasks = TaskOwner("test", FaultSink())
+    engine.fail["clusters.watch"] = EngineError("no", code="cluster.sign_in")
+    live.apply([ClustersListed(rows=(engine.cluster(HK),))])
+    watching = Watching(engine, live, tasks, retry_s=(5.0, 5.0))
+    await until(lambda: engine.calls)
+    live.apply([ClustersListed(rows=())])
+    late = ApplicationsChanged(cluster=HK, revision=9, upserts=(_app("a", cluster=HK),))
+    live.apply([late])
+    assert not live.gaps
+    this = asyncio.current_task()
+    await until(lambda: asyncio.all_tasks() == {this})
+    watching.close()

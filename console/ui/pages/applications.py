@@ -33,7 +33,7 @@ class ApplicationsPage(Page):
 
     def __init__(self, desk: Desk) -> None:
         self.presenter: ApplicationsPresenter = ApplicationsPresenter(desk, self)
-        super().__init__(self.presenter.add_cluster)
+        super().__init__(self.presenter.empty_action)
         self._model: TableModel[ApplicationView] = TableModel(
             application_columns(desk.color_of), lambda a: a.key, self
         )

@@ -80,7 +80,7 @@ class PointsPage(Page):
 
     def __init__(self, desk: Desk) -> None:
         self.presenter: PointsPresenter = PointsPresenter(desk, self)
-        super().__init__(self.presenter.add_cluster)
+        super().__init__(self.presenter.empty_action)
         self._model: TableModel[PointView] = TableModel(
             point_columns(desk.color_of), lambda p: p.key, self
         )

@@ -12,7 +12,7 @@ from console.ui import format as fmt
 from console.ui.messages import Problem, Sentence, problem_of, spans, tr, tr_count, word
 from console.ui.models.columns import action_title, now
 from console.ui.models.progress import Rates, RunText, StepText, VolumeText
-from console.ui.presenters.desk import Confirmation, Desk, Empty, Presenter, no_cluster, reading
+from console.ui.presenters.desk import Confirmation, Desk, Empty, Presenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,16 +95,6 @@ class ActivityPresenter(Presenter):
         if row is not None:
             self.tasks.start(self._cancel(row), name=f"cancel {key}", replaces=True)
 
-    def empty_action(self) -> None:
-        """The empty page's button."""
-        self.tasks.start(self._empty_action(), name="empty", replaces=True)
-
-    async def _empty_action(self) -> None:
-        if self.desk.live.clusters:
-            self.desk.go("applications", "")
-        else:
-            await self.desk.asks.add_cluster()
-
     async def _cancel(self, row: ActionView) -> None:
         question = Confirmation(
             title=tr("Cancel {action} on {cluster}", action=action_title(row), cluster=row.cluster),
@@ -184,14 +174,9 @@ class ActivityPresenter(Presenter):
             self._view.show_detail(detail)
 
     def _empty(self, rows: Sequence[ActionView]) -> Empty | None:
-        live = self.desk.live
         if rows:
             return None
-        if live.clusters_known and not live.clusters:
-            return no_cluster()
-        if not live.known("actions"):
-            return reading(live.scope or tr("All clusters"))
-        return Empty(
+        return self.desk.not_yet("actions") or Empty(
             icon="activity",
             title=tr("Nothing has been done yet"),
             text=tr("Backups, exports and restores show up here while they run, and afterwards."),

@@ -10,7 +10,7 @@ import msgspec
 from console.engine import ApplicationView, PointView
 from console.ui import format as fmt
 from console.ui.messages import Sentence, count, spans, tr, tr_count
-from console.ui.presenters.desk import BackUpQuestion, Desk, Empty, Presenter, no_cluster, reading
+from console.ui.presenters.desk import BackUpQuestion, Desk, Empty, Presenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,13 +100,6 @@ class ApplicationsPresenter(Presenter):
         if row is not None:
             self.desk.go("points", row.name)
 
-    def add_cluster(self) -> None:
-        """The empty page's button."""
-        self.tasks.start(self._add_cluster(), name="add-cluster", replaces=True)
-
-    async def _add_cluster(self) -> None:
-        await self.desk.asks.add_cluster()
-
     async def _back_up(self, row: ApplicationView) -> None:
         question = BackUpQuestion(
             cluster=row.cluster,
@@ -160,14 +153,9 @@ class ApplicationsPresenter(Presenter):
             self._view.show_detail(detail)
 
     def _empty(self, rows: Sequence[ApplicationView]) -> Empty | None:
-        live = self.desk.live
         if rows:
             return None
-        if live.clusters_known and not live.clusters:
-            return no_cluster()
-        if not live.known("applications"):
-            return reading(live.scope or tr("All clusters"))
-        return Empty(
+        return self.desk.not_yet("applications") or Empty(
             icon="boxes",
             title=tr("No application found"),
             text=tr(

@@ -95,9 +95,7 @@ class ClustersPresenter(Presenter):
             self.tasks.start(self._remove(name), name="remove", replaces=True)
 
     async def _add(self) -> None:
-        name = await self.desk.asks.add_cluster()
-        if name:
-            await self.desk.engine.clusters.watch(name)
+        await self.desk.asks.add_cluster()
 
     async def _prepare(self, name: str) -> None:
         await self.desk.asks.prepare(name)
@@ -207,13 +205,6 @@ class LocationsPresenter(Presenter):
         if row is not None:
             self.desk.go("points", row.name)
 
-    def empty_action(self) -> None:
-        """The empty page's button."""
-        self.tasks.start(self._add_cluster(), name="add-cluster", replaces=True)
-
-    async def _add_cluster(self) -> None:
-        await self.desk.asks.add_cluster()
-
     async def _check(self, row: LocationView) -> None:
         await self.desk.engine.locations.check(row.cluster, row.name)
 
@@ -228,13 +219,12 @@ class LocationsPresenter(Presenter):
             self._view.show_detail(row, self.desk.why_not(row.cluster) if row else "")
 
     def _empty(self, rows: Sequence[LocationView]) -> Empty | None:
-        live = self.desk.live
         if rows:
             return None
-        if live.clusters_known and not live.clusters:
-            return no_cluster()
-        if not live.known("locations"):
-            return reading(live.scope or tr("All clusters"))
+        live = self.desk.live
+        not_yet = self.desk.not_yet("locations")
+        if not_yet is not None:
+            return not_yet
         cluster = live.scope or live.clusters[0].name
         return Empty(
             icon="database",

@@ -109,6 +109,30 @@ class Desk:
         silent = [one for one in scope if one.health in SILENT]
         return silent[0].as_of if len(scope) == 1 and silent else ""
 
+    def not_yet(self, stream: str) -> Empty | None:
+        """Why a page without rows has none yet; None = there are none."""
+        live = self.live
+        if live.clusters_known and not live.clusters:
+            return no_cluster()
+        unknown = live.unknown(stream)
+        if live.clusters_known and not unknown:
+            return None
+        first = unknown[0] if unknown else None
+        if first is not None and first.health in SILENT:
+            return Empty(
+                icon="triangle-alert",
+                title=tr("{cluster} does not answer", cluster=first.name),
+                text=f"{fmt.visible(first.problem)}\n{tr('Kubehaven keeps trying by itself.')}",
+            )
+        if first is not None and first.engine == "unprepared" and stream != "applications":
+            return Empty(
+                icon="layers-2",
+                title=tr("{cluster} is not prepared yet", cluster=first.name),
+                text=tr("Kubehaven's records and roles are missing. Prepare… shows each first."),
+                action=tr("Go to Clusters"),
+            )
+        return reading(live.scope or tr("All clusters"))
+
     def why_not(self, cluster: str) -> str:
         """Why nothing can be changed in a cluster now; empty = it can."""
         known = self.live.cluster(cluster)
@@ -151,6 +175,21 @@ class Presenter:
         """Stop following and end the page's tasks."""
         self._stop()
         await self.tasks.aclose()
+
+    def empty_action(self) -> None:
+        """The button of an empty page: the next step from where the user is."""
+        live = self.desk.live
+        if not live.clusters:
+            self.tasks.start(self._add_cluster(), name="add-cluster", replaces=True)
+        elif any(one.engine == "unprepared" for one in live.in_scope):
+            self.desk.go("clusters", "")
+        else:
+            self.desk.go("applications", "")
+
+    async def _add_cluster(self) -> None:
+        name = await self.desk.asks.add_cluster()
+        if name:
+            self.desk.go("clusters", "")  # where it is prepared
 
     def render(self) -> None:
         """Hand everything to the view; the models find what differs."""

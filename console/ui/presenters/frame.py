@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from console.engine import ClusterView
 
 UNKNOWN = -1
+FRESH_S = 60
 
 
 class ClusterChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +106,9 @@ def freshness(clusters: Sequence[ClusterView]) -> tuple[str, str]:
         return tr("connecting"), "t3"
     if len(clusters) > 1:
         return tr("{n} clusters live", n=len(clusters)), "goodm"
+    moment = fmt.when(oldest.as_of)
+    if moment is None or (now() - moment).total_seconds() > FRESH_S:
+        return tr("live"), "goodm"  # nothing has changed since: what is shown is still true
     return tr("live, {age}", age=fmt.age(oldest.as_of, now())), "goodm"
 
 

@@ -10,7 +10,7 @@ from console.engine import EngineError, PointView
 from console.ui import format as fmt
 from console.ui.bridge import problem_from
 from console.ui.messages import Problem, Sentence, spans, tr, tr_count
-from console.ui.presenters.desk import Desk, Empty, Presenter, no_cluster, reading
+from console.ui.presenters.desk import Desk, Empty, Presenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,16 +110,6 @@ class PointsPresenter(Presenter):
         if row is not None and path:
             self.tasks.start(self._save(row, path), name="save")
 
-    def add_cluster(self) -> None:
-        """The empty page's button."""
-        self.tasks.start(self._empty_action(), name="empty", replaces=True)
-
-    async def _empty_action(self) -> None:
-        if self.desk.live.clusters:
-            self.desk.go("applications", "")
-        else:
-            await self.desk.asks.add_cluster()
-
     async def _restore(self, row: PointView) -> None:
         same = self.desk.live.points_of(row.cluster, row.application)
         others = tuple(point for point in same if point.key != row.key)
@@ -190,14 +180,9 @@ class PointsPresenter(Presenter):
             self._view.show_detail(detail)
 
     def _empty(self, rows: Sequence[PointView]) -> Empty | None:
-        live = self.desk.live
         if rows:
             return None
-        if live.clusters_known and not live.clusters:
-            return no_cluster()
-        if not live.known("points"):
-            return reading(live.scope or tr("All clusters"))
-        return Empty(
+        return self.desk.not_yet("points") or Empty(
             icon="history",
             title=tr("No restore point yet"),
             text=tr("Back an application up: choose it on the page Applications, then Back up…"),
