@@ -34,6 +34,7 @@ class NounModule(Protocol):
 
 NOUNS: tuple[Noun, ...] = (
     Noun("repo", "works on a repository by its address, without a cluster", "console.cli.repo"),
+    Noun("sandbox", "a small Kubernetes on this machine", "console.cli.sandbox"),
     Noun("worker", "carries one job out inside a worker pod", "console.cli.worker"),
 )
 
