@@ -102,6 +102,20 @@ def test_from_the_table_to_a_running_backup(run_on_qt: Run) -> None:
     run_on_qt(scene())
 
 
+def test_running_actions_have_room_from_the_first_look(run_on_qt: Run) -> None:
+    async def scene() -> None:
+        async with Stage(DemoEngine(speed=0), remembered(page="activity")) as stage:
+            stage.select("activity", f"{HK}/uid-4")
+            page = stage.window.pages["activity"]
+            assert isinstance(page, ActivityPage)
+            await until(lambda: page.runs.height() > 300)
+            assert page.table.height() > 150
+            cards = list(page.runs.cards.values())
+            assert [card.isVisible() for card in cards] == [True, True, True]
+
+    run_on_qt(scene())
+
+
 def test_a_refused_backup_is_shown_above_the_page(run_on_qt: Run) -> None:
     async def scene() -> None:
         engine = DemoEngine(speed=0)

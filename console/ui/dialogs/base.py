@@ -51,6 +51,13 @@ class Sheet(QDialog):
         self.foot.addWidget(button(tr("Cancel"), self.reject, kind="quiet"))
         self.foot.addWidget(yes)
 
+    def fit(self) -> None:
+        """As high as its words need at this width."""
+        inside = self.layout()
+        if inside is not None:
+            inside.activate()
+            self.resize(self.width(), inside.totalHeightForWidth(self.width()))
+
     def show_problem(self, problem: Problem | None) -> None:
         """A fault beside what caused it; None takes it away."""
         self.slot.show_banner(problem_banner(problem) if problem else None)

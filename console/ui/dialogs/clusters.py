@@ -106,7 +106,7 @@ class AddClusterDialog(Sheet):
             self.added = added.name
             self.accept()
         self._check()
-        self.adjustSize()
+        self.fit()
 
     def _ask_trust(self, error: UntrustedPrograms, asked: tuple[str, str]) -> None:
         banner = Banner(

@@ -14,7 +14,7 @@ from console.ui.models.plans import planned_columns
 from console.ui.models.table import TableModel
 from console.ui.presenters.restore import PreviewText, RestorePresenter
 from console.ui.widgets.banner import problem_banner
-from console.ui.widgets.basics import button, clear, column, field, label, line, rule
+from console.ui.widgets.basics import button, caption, clear, column, field, label, line, rule
 from console.ui.widgets.sentence import SentenceLabel
 from console.ui.widgets.table import TableView
 
@@ -141,8 +141,7 @@ class RestoreDialog(Sheet):
             one.setStretch(1, 1)
             self._steps.addLayout(one)
         self._left.setText(preview.blocked)
-        self.yes.setText(preview.confirm)
-        self.yes.setAccessibleName(preview.confirm)
+        caption(self.yes, preview.confirm)
         self.yes.setEnabled(not preview.blocked)
 
     def show_problem(self, problem: Problem | None) -> None:

@@ -245,7 +245,7 @@ def location_columns(color_of: ColorOf) -> Sequence[Column[LocationView]]:
             tr("Name"),
             lambda one: Cell(fmt.visible(one.name), weight=600, icon="cloud", icon_color="t2"),
             lambda one: one.name,
-            190,
+            160,
         ),
         Column(
             "cluster",
@@ -263,7 +263,7 @@ def location_columns(color_of: ColorOf) -> Sequence[Column[LocationView]]:
                 tooltip=fmt.visible(one.error),
             ),
             lambda one: one.state,
-            180,
+            130,
         ),
         Column(
             "points",

@@ -19,6 +19,7 @@ from console.ui.widgets.table import TableView
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from PySide6.QtGui import QResizeEvent
     from PySide6.QtWidgets import QWidget
 
     from console.engine import ActionView
@@ -71,6 +72,11 @@ class ActivityPage(Page):
     def show_runs(self, runs: Sequence[RunText]) -> None:
         """What runs, then what waits."""
         self.runs.show_runs(runs)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The cards get their share of the height."""
+        super().resizeEvent(event)
+        self.runs.give_room(self.height())
 
     def show_rows(self, rows: Sequence[ActionView], *, clusters: bool) -> None:
         """What is finished."""

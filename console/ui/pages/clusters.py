@@ -16,7 +16,7 @@ from console.ui.presenters.clusters import (
     add_command,
 )
 from console.ui.widgets.banner import Banner
-from console.ui.widgets.basics import button, copy, enable, icon_button, label
+from console.ui.widgets.basics import button, copy, enable
 from console.ui.widgets.drawer import facts
 from console.ui.widgets.table import TableView
 
@@ -113,8 +113,8 @@ class LocationsPage(Page):
         self.table.setAccessibleName(tr("Locations"))
         self.table.sort_by("name")
         self.tools.addStretch(1)
-        self.tools.addWidget(label(tr("The command line adds more:"), tone="t3", role="small"))
-        self.tools.addWidget(icon_button("copy", tr("Copy the command"), self._copy_command))
+        text = tr("Copy the command that adds one")
+        self.tools.addWidget(button(text, self._copy_command, icon="copy"))
         self.show_table()
         self.filter.textChanged.connect(self._filter)
         self.table.chosen.connect(self.presenter.select)

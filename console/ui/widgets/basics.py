@@ -44,8 +44,7 @@ def button(
     text: str, on_click: Callable[[], None], *, kind: str = "", icon: str = "", small: bool = False
 ) -> QPushButton:
     """A button; kind is primary, quiet, link, danger or menu."""
-    made = QPushButton(f" {text}" if icon and text else text)  # Qt leaves 4 px after an icon
-    made.setAccessibleName(text)
+    made = QPushButton()
     made.setAutoDefault(False)
     if kind:
         made.setProperty("kind", kind)
@@ -55,9 +54,17 @@ def button(
         tint = {"primary": "#FFFFFF", "danger": "bad"}.get(kind, "t2")
         made.setIcon(theme.icon(icon, tint))
         made.setIconSize(QSize(15, 15))
+    caption(made, text)
     made.clicked.connect(lambda: on_click())
     made.setCursor(Qt.CursorShape.PointingHandCursor if kind == "link" else made.cursor())
     return made
+
+
+def caption(control: QPushButton, text: str) -> None:
+    """Write another text on a button."""
+    beside_icon = bool(text) and not control.icon().isNull()
+    control.setText(f" {text}" if beside_icon else text)  # Qt leaves only 4 px after an icon
+    control.setAccessibleName(text)
 
 
 def icon_button(icon: str, name: str, on_click: Callable[[], None]) -> QPushButton:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import (
     QFrame,
@@ -203,6 +203,7 @@ class RunCards(QScrollArea):
         self.cards: dict[str, RunCard] = {}
         self._order: list[str] = []
         self._columns = 0
+        self._room = 0
         inside = QWidget()
         self._grid = QGridLayout(inside)
         self._grid.setContentsMargins(24, 0, 20, 12)
@@ -229,7 +230,16 @@ class RunCards(QScrollArea):
         if keys != self._order:
             self._order = keys
             self._place()
-        self._fit()
+        self.fit()
+
+    def give_room(self, page_height: int) -> None:
+        """The page has another height."""
+        self._room = round(page_height * self.ROOM)
+        self.fit()
+
+    def fit(self) -> None:
+        """As high as the cards, at most the room; the rest scrolls."""
+        self.setFixedHeight(max(60, min(self._grid.sizeHint().height(), self._room)))
 
     def _place(self) -> None:
         columns = self._columns or 1
@@ -238,10 +248,12 @@ class RunCards(QScrollArea):
         for at in range(2):
             self._grid.setColumnStretch(at, 1 if at < columns else 0)
 
-    def _fit(self) -> None:
-        page = self.parentWidget()
-        room = round(page.height() * self.ROOM) if page is not None else 0
-        self.setFixedHeight(max(60, min(self._grid.sizeHint().height(), room)))
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The cards want another height, as they do when they are first shown."""
+        taken = super().eventFilter(watched, event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.fit()
+        return taken
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """One or two cards beside each other."""
@@ -250,4 +262,4 @@ class RunCards(QScrollArea):
         if columns != self._columns:
             self._columns = columns
             self._place()
-            self._fit()
+            self.fit()
