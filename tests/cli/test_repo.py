@@ -90,9 +90,33 @@ def shell(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Shell:
     return Shell(tmp_path, capsysbinary)
 
 
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a repository that `repo init` made."""
+    folder = tmp_path_factory.mktemp("initialised")
+    password_file = folder / "password"
+    password_file.write_text("correct horse\n")
+    access = ["-r", str(folder / "repository"), "--password-file", str(password_file)]
+    assert main.run(["repo", *access, "init"]) == 0
+    return folder / "repository"
+
+
+@pytest.fixture(scope="module")
+def holding(initialised: Path) -> Path:
+    """The same with a snapshot of a few files."""
+    folder = initialised.parent
+    shutil.copytree(initialised, folder / "holding")
+    source = folder / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"content of a")
+    access = ["-r", str(folder / "holding"), "--password-file", str(folder / "password")]
+    assert main.run(["repo", *access, "backup", str(source)]) == 0
+    return folder / "holding"
+
+
 @pytest.fixture
-def made(shell: Shell) -> Shell:
-    shell.run("init")
+def made(shell: Shell, initialised: Path) -> Shell:
+    shutil.copytree(initialised, shell.repository)
     return shell
 
 
@@ -238,11 +262,11 @@ def test_cat(made: Shell) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(
-    made: Shell, words: list[str], code: int, said: str
+    shell: Shell, holding: Path, words: list[str], code: int, said: str
 ) -> None:
-    made.run("backup", str(made.source))
-    made.run(*words, code=code)
-    assert said in made.errors
+    shell.repository = str(holding)
+    shell.run(*words, code=code)
+    assert said in shell.errors
 
 
 def test_exit_codes_of_access(made: Shell, tmp_path: Path) -> None:
@@ -370,11 +394,11 @@ def test_stopping_leaves_the_repository_valid(
     made: Shell, number: signal.Signals, code: int
 ) -> None:
     with (made.source / "big").open("wb") as file:
-        for _ in range(160):
+        for _ in range(160):  # takes a second at least
             file.write(os.urandom(MIB))
     seen, code_seen = _on_a_terminal(made, number, "backup", str(made.source))
     assert code_seen == code
-    assert b"left" in seen
+    assert b"backup  " in seen
     assert b"the repository is valid" in seen
     assert made.json("snapshots") == []
     made.restic("check", "--read-data")
@@ -396,7 +420,7 @@ def _on_a_terminal(shell: Shell, number: int, *words: str) -> tuple[bytes, int]:
     seen = b""
     with suppress(OSError):  # the terminal's end
         while part := os.read(ours, 1024):
-            if b"MiB/s" in part and b"MiB/s" not in seen:
+            if b"files" in part and b"files" not in seen:
                 os.kill(process.pid, number)
             seen += part
     os.close(ours)

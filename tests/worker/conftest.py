@@ -20,12 +20,28 @@ def _restic() -> None:
         pytest.skip("restic is not installed; `make setup` installs it")
 
 
+@pytest.fixture(scope="session")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a repository that `worker init` made."""
+    folder = tmp_path_factory.mktemp("initialised")
+    rig = Rig(folder, str(folder / "repository"))
+    rig.run("init")
+    return folder / "repository"
+
+
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    """Workers on a repository in a folder; the volume holds a few files."""
+def bare_rig(tmp_path: Path) -> Rig:
+    """Workers on a folder without a repository; the volume holds a few files."""
     made = Rig(tmp_path, str(tmp_path / "repository"))
     fill(made.volume)
     return made
+
+
+@pytest.fixture
+def rig(bare_rig: Rig, initialised: Path) -> Rig:
+    """Workers on an empty repository in a folder; the volume holds a few files."""
+    shutil.copytree(initialised, bare_rig.repository)
+    return bare_rig
 
 
 def fill(volume: Path) -> None:

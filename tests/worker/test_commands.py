@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from console.repository import init_repository
 from console.repository.location_keys import MARKER
 from console.repository.object_packs import seal_objects
+from console.storage import open_store
 from tests.builders.trees import differences
 from tests.worker.conftest import fill
 from tests.worker.rig import PASSWORD, POINT, PVC, SALT, Rig
@@ -87,7 +89,6 @@ def test_a_point_from_its_repository_to_its_restore(any_rig: Rig, tmp_path: Path
 
 
 def test_the_next_backup_reads_only_what_changed(rig: Rig) -> None:
-    rig.run("init")
     first = rig.run("backup")
     (rig.volume / "new").write_bytes(os.urandom(50_000))
     second = rig.run("backup", point="shop-2")
@@ -99,7 +100,6 @@ def test_the_next_backup_reads_only_what_changed(rig: Rig) -> None:
 
 
 def test_counters_go_to_stdout_and_hold_no_names(rig: Rig) -> None:
-    rig.run("init")
     running = rig.start("backup")
     last = running.wait_for(lambda counters: counters["bytesDone"] == 400_000)
     assert running.end() == 0
@@ -110,7 +110,8 @@ def test_counters_go_to_stdout_and_hold_no_names(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("command", ["backup", "objects", "restore", "verify"])
-def test_only_init_makes_a_repository(rig: Rig, command: str) -> None:
+def test_only_init_makes_a_repository(bare_rig: Rig, command: str) -> None:
+    rig = bare_rig
     write_packs(rig)
     result = rig.run(command, code=10, manifest=manifest(""), snapshot="0" * 64)
     assert (result["outcome"], result["code"]) == ("Failed", "repository.missing")
@@ -118,7 +119,6 @@ def test_only_init_makes_a_repository(rig: Rig, command: str) -> None:
 
 
 def test_a_wrong_password(rig: Rig) -> None:
-    rig.run("init")
     rig.secret("password", b"another")
     for command in ("backup", "init"):
         result = rig.run(command, code=12)
@@ -129,7 +129,6 @@ def test_a_wrong_password(rig: Rig) -> None:
 
 @pytest.mark.parametrize("lost", ["nothing", MARKER])
 def test_another_salt_is_handed_back(rig: Rig, lost: str) -> None:
-    rig.run("init")
     (Path(rig.repository) / lost).unlink(missing_ok=True)
     marker = {
         "format": "kubehaven-repository",
@@ -145,7 +144,6 @@ def test_another_salt_is_handed_back(rig: Rig, lost: str) -> None:
 
 @pytest.mark.parametrize("lost", [MARKER, "config"])
 def test_init_completes_what_is_there_in_part(rig: Rig, lost: str) -> None:
-    rig.run("init")
     (Path(rig.repository) / lost).unlink()
     assert rig.run("init")["outcome"] == "Complete"
     assert (Path(rig.repository) / lost).exists()
@@ -154,15 +152,15 @@ def test_init_completes_what_is_there_in_part(rig: Rig, lost: str) -> None:
     rig.restic("check")
 
 
-def test_a_repository_that_is_not_ours_is_left_alone(rig: Rig) -> None:
-    rig.restic("init", "--repository-version", "2")
+def test_a_repository_that_is_not_ours_is_left_alone(bare_rig: Rig) -> None:
+    rig = bare_rig
+    init_repository(open_store(rig.repository), PASSWORD.encode())
     before = set(Path(rig.repository).rglob("*"))
     assert rig.run("init", code=1)["code"] == "repository.exists"
     assert set(Path(rig.repository).rglob("*")) == before
 
 
 def test_objects_need_their_volumes_and_all_their_packs(rig: Rig) -> None:
-    rig.run("init")
     volume = rig.run("backup")["snapshot"]
     write_packs(rig)
     missing = rig.run("objects", code=1, manifest=manifest("f" * 64))
@@ -179,7 +177,6 @@ def test_objects_need_their_volumes_and_all_their_packs(rig: Rig) -> None:
 
 
 def test_unchanged_objects_cost_nothing(rig: Rig) -> None:
-    rig.run("init")
     volume = rig.run("backup")["snapshot"]
     write_packs(rig)
     first = rig.run("objects", manifest=manifest(volume))
@@ -192,7 +189,6 @@ def test_owners_can_be_mapped(rig: Rig, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("owners are root's to give; run the tests as root")
     os.chown(rig.volume / "a", 1000, 1000)
-    rig.run("init")
     snapshot = rig.run("backup")["snapshot"]
     target = tmp_path / "restored"
     target.mkdir()
@@ -203,7 +199,8 @@ def test_owners_can_be_mapped(rig: Rig, tmp_path: Path) -> None:
     assert "ownerMap" in bad["message"]
 
 
-def test_a_bad_job_is_wrong_usage_and_no_secret_is_shown(rig: Rig) -> None:
+def test_a_bad_job_is_wrong_usage_and_no_secret_is_shown(bare_rig: Rig) -> None:
+    rig = bare_rig
     result = rig.run("backup", code=2, interval="often")
     assert (result["outcome"], result["code"]) == ("Failed", "job.invalid")
     assert "field interval" in result["message"]
