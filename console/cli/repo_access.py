@@ -163,8 +163,8 @@ def _run(verb: Verb, stoppable: bool, arguments: argparse.Namespace) -> int:
         return verb(access)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Cancelled:
-        print("stopped; the repository is valid, what was stored is kept", file=sys.stderr)
+    except Cancelled as stopped:
+        print(f"stopped; the repository is valid; {stopped.message}", file=sys.stderr)
         return INTERRUPTED if signals.taken == signal.SIGINT else CANCELLED
     except UsageError as error:
         output.print_error("usage", error.message, hint=error.hint, json=access.json)

@@ -15,6 +15,7 @@ from console.cli import output
 from console.cli.exits import DONE, FAILED, exit_of_outcome
 from console.cli.repo_access import UsageError
 from console.repository import (
+    Cancelled,
     Progress,
     Repository,
     RepositoryExists,
@@ -120,15 +121,19 @@ def restore(access: Access) -> int:
     snapshot = repository.find_snapshot(asked.snapshot)
     subpath = _subpath(repository, snapshot) if asked.path is None else asked.path.strip("/")
     with watching("restore") as progress:
-        result = restore_tree(
-            repository,
-            snapshot,
-            asked.target.absolute(),
-            subpath=subpath,
-            progress=progress,
-            stop=access.stop,
-            owner_map=owner_map,
-        )
+        try:
+            result = restore_tree(
+                repository,
+                snapshot,
+                asked.target.absolute(),
+                subpath=subpath,
+                progress=progress,
+                stop=access.stop,
+                owner_map=owner_map,
+            )
+        except Cancelled as stopped:
+            target = output.visible(str(asked.target))
+            raise Cancelled(f"{target} holds a part of the snapshot") from stopped
     _tell_failures(result.failures)
     if access.json:
         output.print_json({"outcome": result.outcome, "snapshot": snapshot.id, **fields(result)})
@@ -173,9 +178,13 @@ def check(access: Access) -> int:
     else:
         for one in found.problems:
             output.print_error(one.code, one.message, subject=one.subject, hint=one.hint)
-        how = ", ".join(f"{count} {name}" for name, count in looked_at.items())
-        print(f"{len(problems) or 'no'} problems in {how}")
+        how = ", ".join(_counted(count, name) for name, count in looked_at.items())
+        print(f"{_counted(len(problems), 'problems') if problems else 'no problems'} in {how}")
     return FAILED if problems else DONE
+
+
+def _counted(count: int, plural: str) -> str:
+    return f"{count} {plural if count != 1 else plural.removesuffix('s')}"
 
 
 def fields(result: object) -> dict[str, object]:

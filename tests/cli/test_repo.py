@@ -308,7 +308,7 @@ def test_damage_is_shown_and_the_rest_too(made: Shell) -> None:
     made.run("backup", str(made.source))
     first.write_bytes(first.read_bytes()[:-1])
     assert len(json.loads(made.run("snapshots", "--output", "json", code=1))) == 1
-    assert made.run("check", code=1).startswith("1 problems in ")
+    assert made.run("check", code=1).startswith("1 problem in ")
     assert first.name in made.errors
     (problem,) = made.json("check", code=1)["problems"]
     assert problem["code"] == "repository.damage.snapshot"
@@ -402,6 +402,20 @@ def test_stopping_leaves_the_repository_valid(
     assert b"the repository is valid" in seen
     assert made.json("snapshots") == []
     made.restic("check", "--read-data")
+
+
+def test_a_restore_that_was_stopped_says_what_it_left(made: Shell, tmp_path: Path) -> None:
+    with (made.source / "big").open("wb") as file:
+        for _ in range(160):
+            file.write(os.urandom(MIB))
+    made.run("backup", str(made.source))
+    target = tmp_path / "target"
+    words = ["restore", "latest", "--target", str(target)]
+    seen, code = _on_a_terminal(made, signal.SIGINT, *words)
+    assert code == 130
+    assert b"target holds a part of the snapshot" in seen
+    made.run(*words, code=1)
+    assert "is not empty" in made.errors
 
 
 def test_a_pipe_gets_no_progress(made: Shell) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +72,22 @@ def test_killed_anywhere_the_backup_is_finished_at_last(filled: Rig, tmp_path: P
         running.end(signal.SIGKILL)
     assert rig.run("restore", volume=target, snapshot=snapshot)["outcome"] == "Complete"
     assert differences(rig.volume, target) == []
+
+
+def test_a_store_that_never_answers_holds_nobody_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"s3:http://127.0.0.1:{silent.getsockname()[1]}/bucket"
+        rig = Rig(tmp_path, url)
+        rig.secret("aws_access_key_id", b"id")
+        rig.secret("aws_secret_access_key", b"secret")
+        rig.volume.mkdir()
+        running = rig.start("backup")
+        connection, _ = silent.accept()
+        at = time.monotonic()
+        assert running.end(signal.SIGTERM) == 4
+        assert time.monotonic() - at < 10
+        connection.close()
+    assert rig.result()["outcome"] == "Cancelled"
 
 
 def test_a_worker_stays_small(tmp_path: Path) -> None:
