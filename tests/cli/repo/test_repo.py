@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import shutil
-import signal
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from console.cli import main
 from console.repository import Repository
 from console.repository.keys import list_keys
 from console.repository.location_keys import (
@@ -29,95 +22,10 @@ from console.storage import open_store
 from tests.builders.trees import differences
 
 if TYPE_CHECKING:
+    from tests.cli.repo.shell import Shell
     from tests.fakes.weed import S3Server
 
-TREE = Path(__file__).resolve().parents[2]
-MIB = 1 << 20
 ODD = "a\x1b[2Jb\nc"
-
-
-class Shell:
-    """Calls `kubehaven repo` on one repository, in this process."""
-
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[bytes]) -> None:
-        self.folder = folder
-        self.repository = str(folder / "repository")
-        self.password_file = folder / "password"
-        self.password_file.write_text("correct horse\n")
-        self.source = folder / "source"
-        (self.source / "sub").mkdir(parents=True)
-        (self.source / "a").write_bytes(b"content of a")
-        (self.source / "sub" / "b").write_bytes(os.urandom(200_000))
-        os.symlink("a", self.source / "link")
-        self._capture = capture
-        self.errors = ""
-
-    @property
-    def access(self) -> list[str]:
-        return ["-r", self.repository, "--password-file", str(self.password_file)]
-
-    def run(self, *words: str, code: int = 0) -> str:
-        return self.raw(*self.access, *words, code=code).decode()
-
-    def raw(self, *words: str, code: int = 0) -> bytes:
-        self._capture.readouterr()
-        got = main.run(["repo", *words])
-        said = self._capture.readouterr()
-        self.errors = said.err.decode()
-        assert got == code, self.errors
-        assert "Traceback" not in self.errors
-        return said.out
-
-    def json(self, *words: str, code: int = 0) -> Any:
-        return json.loads(self.run(*words, "--output", "json", code=code))
-
-    def restic(self, *words: str, cwd: Path | None = None) -> str:
-        program = shutil.which("restic")
-        if program is None:
-            pytest.skip("restic is not installed; `make setup` installs it")
-        command = [program, "-r", self.repository, "--no-cache"]
-        command += ["--password-file", str(self.password_file), *words]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout
-
-    def process(self, *words: str, **how: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "console", "repo", *self.access, *words]
-        environment = {**os.environ, "PYTHONPATH": str(TREE)}
-        return subprocess.Popen(command, env=environment, **how)
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Shell:
-    return Shell(tmp_path, capsysbinary)
-
-
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a repository that `repo init` made."""
-    folder = tmp_path_factory.mktemp("initialised")
-    password_file = folder / "password"
-    password_file.write_text("correct horse\n")
-    access = ["-r", str(folder / "repository"), "--password-file", str(password_file)]
-    assert main.run(["repo", *access, "init"]) == 0
-    return folder / "repository"
-
-
-@pytest.fixture(scope="module")
-def holding(initialised: Path) -> Path:
-    """The same with a snapshot of a few files."""
-    folder = initialised.parent
-    shutil.copytree(initialised, folder / "holding")
-    source = folder / "source"
-    source.mkdir()
-    (source / "a").write_bytes(b"content of a")
-    access = ["-r", str(folder / "holding"), "--password-file", str(folder / "password")]
-    assert main.run(["repo", *access, "backup", str(source)]) == 0
-    return folder / "holding"
-
-
-@pytest.fixture
-def made(shell: Shell, initialised: Path) -> Shell:
-    shutil.copytree(initialised, shell.repository)
-    return shell
 
 
 def test_there_and_back_with_restic_watching(made: Shell, tmp_path: Path) -> None:
@@ -197,17 +105,6 @@ def test_labels_in_any_bytes_and_tags_as_restic_takes_them(made: Shell) -> None:
     assert row["paths"] == [f"{made.source}/caf\\xe9"]
     assert made.json("backup", str(odd))["dirs"] == 1
     assert made.json("snapshots")[1]["parent"] == row["id"]
-
-
-def test_a_disk_that_is_full_behind_the_output(made: Shell) -> None:
-    made.run("backup", str(made.source))
-    with Path("/dev/full").open("wb") as full:
-        process = made.process(
-            "cat", "file", "latest", "volume/sub/b", stdout=full, stderr=subprocess.PIPE
-        )
-        _, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert errors == b"error: No space left on device [output]\n"
 
 
 def test_what_restic_wrote(shell: Shell, tmp_path: Path) -> None:
@@ -370,72 +267,3 @@ def test_s3_with_keys_from_the_environment_or_a_file(
     shell.run("snapshots", "--credentials-file", str(keys), code=1)
     assert "[store.denied]" in shell.errors
     assert "wrong-secret" not in shell.errors
-
-
-def test_files_that_can_not_be_read_make_it_partial(made: Shell) -> None:
-    for number in range(30):
-        (made.source / f"secret{number:02}").touch(mode=0)
-    command = [sys.executable, "-m", "console", "repo", *made.access, "backup", str(made.source)]
-    if os.geteuid() == 0:
-        program = shutil.which("setpriv")
-        if program is None:
-            pytest.skip("setpriv (util-linux) is not installed; run `make test` as another user")
-        command = [program, "--bounding-set", "-dac_override,-dac_read_search", *command]
-    environment = {**os.environ, "PYTHONPATH": str(TREE)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 3
-    assert done.stdout.startswith("snapshot ")
-    assert done.stderr.count("[item.denied]") == 20
-    assert done.stderr.endswith("… and 10 more\n")
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 4)])
-def test_stopping_leaves_the_repository_valid(
-    made: Shell, number: signal.Signals, code: int
-) -> None:
-    with (made.source / "big").open("wb") as file:
-        for _ in range(160):  # takes a second at least
-            file.write(os.urandom(MIB))
-    seen, code_seen = _on_a_terminal(made, number, "backup", str(made.source))
-    assert code_seen == code
-    assert b"backup  " in seen
-    assert b"the repository is valid" in seen
-    assert made.json("snapshots") == []
-    made.restic("check", "--read-data")
-
-
-def test_a_restore_that_was_stopped_says_what_it_left(made: Shell, tmp_path: Path) -> None:
-    with (made.source / "big").open("wb") as file:
-        for _ in range(160):
-            file.write(os.urandom(MIB))
-    made.run("backup", str(made.source))
-    target = tmp_path / "target"
-    words = ["restore", "latest", "--target", str(target)]
-    seen, code = _on_a_terminal(made, signal.SIGINT, *words)
-    assert code == 130
-    assert b"target holds a part of the snapshot" in seen
-    made.run(*words, code=1)
-    assert "is not empty" in made.errors
-
-
-def test_a_pipe_gets_no_progress(made: Shell) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with made.process("backup", str(made.source), **pipes) as process:
-        out, errors = process.communicate(timeout=20)
-    assert out.count(b"\n") == 1
-    assert errors == b""
-
-
-def _on_a_terminal(shell: Shell, number: int, *words: str) -> tuple[bytes, int]:
-    """Start with a terminal as stderr, send a signal once it shows progress; all it showed."""
-    ours, theirs = pty.openpty()
-    process = shell.process(*words, stdout=subprocess.DEVNULL, stderr=theirs)
-    os.close(theirs)
-    seen = b""
-    with suppress(OSError):  # the terminal's end
-        while part := os.read(ours, 1024):
-            if b"files" in part and b"files" not in seen:
-                os.kill(process.pid, number)
-            seen += part
-    os.close(ours)
-    return seen, process.wait(timeout=20)
