@@ -89,7 +89,7 @@ def parsed(data: bytes) -> Raw:
             obj = msgspec.json.decode(data)
         else:
             obj = yaml.safe_load(data)
-    except (ValueError, IndexError, KeyError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise faults.bad_request(f"the body is not an object: {error}") from error
     if obj is None:
         raise faults.unsupported_media_type(

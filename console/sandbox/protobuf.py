@@ -45,12 +45,15 @@ _KINDS: dict[str, dict[int, Any]] = {
 def decode(data: bytes) -> Raw | None:
     """The object in a protobuf body; None for a kind that is read as JSON only.
 
-    ValueError or IndexError when it is cut or not protobuf.
+    ValueError when it is cut or not protobuf.
     """
-    parts = dict(_fields(data[len(MAGIC) :]))
-    kind = _message(parts[1], {1: ("apiVersion", _TEXT), 2: ("kind", _TEXT)})
-    schema = _KINDS.get(kind["kind"])
-    return None if schema is None else {**kind, **_message(parts[2], schema)}
+    try:
+        parts = dict(_fields(data[len(MAGIC) :]))
+        kind = _message(parts[1], {1: ("apiVersion", _TEXT), 2: ("kind", _TEXT)})
+        schema = _KINDS.get(kind["kind"])
+        return None if schema is None else {**kind, **_message(parts[2], schema)}
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("not an object in protobuf") from error
 
 
 def _message(data: bytes, schema: dict[int, Any]) -> Raw:
