@@ -45,7 +45,7 @@ from console.engine.settings import home_folder
 from console.storage import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from console.engine.catalog.locations import OpenLocation
     from console.engine.controller.session import ClusterSession
@@ -85,7 +85,7 @@ class Engine:
         self.restore_points = PointsGroup(self._sessions)
         self.actions = ActionsGroup(self._sessions)
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event]:
         """All events from now on, beginning with the lists as they are."""
         return self._bus.read()
 

@@ -23,7 +23,7 @@ from console.engine.model.views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
 Stream = Literal["clusters", "applications", "points", "actions", "locations"]
 Row = ActionView | ApplicationView | ClusterView | LocationView | PointView
@@ -143,7 +143,7 @@ class EventBus:
             reader.notices.append(notice)
             reader.woken.set()
 
-    async def read(self) -> AsyncIterator[Event]:
+    async def read(self) -> AsyncGenerator[Event]:
         """Everything as it is now, then every change."""
         reader = _Reader()
         for (stream, cluster), rows in self._rows.items():

@@ -72,6 +72,7 @@ class Pods:
         self._frozen: Counter[str] = Counter()
         self._stopped: Counter[int] = Counter()
         self._thawed = asyncio.Event()
+        self._ending = False
         store.listen(self._on_change)
 
     def _on_change(self, change: Change) -> None:
@@ -95,7 +96,7 @@ class Pods:
                 self._stop(run, pod["metadata"].get("deletionGracePeriodSeconds", 0))
             else:
                 self._store.edit(key, status.let_go)
-        elif is_over(pod) or run is not None:
+        elif is_over(pod) or run is not None or self._ending:
             return
         elif not pod["spec"].get("nodeName"):
             scheduling.schedule(self._store, key, pod)
@@ -105,8 +106,6 @@ class Pods:
     def _start(self, key: Key, pod: Raw) -> None:
         try:
             mounted = self._mounts.prepare(pod)
-            for container in pod["spec"]["containers"]:
-                self._mounts.environment(pod, container)
         except mounts.NotMountableError as error:
             text = str(error)
             tell(self._store, pod, "FailedMount", text, warning=True)
@@ -270,10 +269,16 @@ class Pods:
         if grace_s:
             self._tasks.later(("kill", run.uid), grace_s, lambda: self._stop(run, 0))
 
-    def kill_all(self) -> None:
-        """End every process at once."""
-        for run in self._runs.values():
+    async def end(self) -> None:
+        """End every process at once, start none any more, and wait until all are reaped."""
+        self._ending = True
+        for run in tuple(self._runs.values()):
             self._stop(run, 0)
+        async with self._gate:  # one that was just starting sees `stopping` and is killed
+            processes = [p for run in self._runs.values() for p in run.processes.values()]
+        for process in processes:
+            _signal(process.pid, signal.SIGKILL)
+            await process.wait()
 
     @contextlib.asynccontextmanager
     async def frozen(self, handle: str) -> AsyncIterator[None]:

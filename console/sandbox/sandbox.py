@@ -103,7 +103,7 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         if self._pods is not None:
-            self._pods.kill_all()
+            await self._pods.end()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._tasks.stop()

@@ -129,15 +129,19 @@ async def finish_point(run: Run) -> str:
     return manifest.id
 
 
-async def discard(run: Run) -> None:
-    """After a failure or a cancel: what never became a point goes, by name."""
+async def discard(run: Run) -> bool:
+    """After a failure or a cancel: what never became a point goes, by name.
+
+    True when it is a point already: then it stays, and the action has done its work.
+    """
     client = run.drive.client
     content = await find_content(client, point_of(run))
     if content is not None and content.status.state != "Building":
-        return  # it is a point; only a RetireAction frees it
+        return True  # only a RetireAction frees it
     await _discard_attempts(run)
     if content is not None:
         await client.delete(RESTORE_POINT_CONTENTS, content.metadata.name, uid=content.metadata.uid)
+    return False
 
 
 async def discard_orphan(drive: Drive, *, action_uid: str, point: str, application: str) -> None:

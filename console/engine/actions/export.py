@@ -15,7 +15,13 @@ import msgspec
 from console.engine.actions.repository_jobs import JobTarget, created_target
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog import local
-from console.engine.catalog.contents import complete, exported_status, get_content, make_content
+from console.engine.catalog.contents import (
+    complete,
+    exported_status,
+    find_content,
+    get_content,
+    make_content,
+)
 from console.engine.errors import EngineError
 from console.engine.model.kinds import (
     CLAIMS,
@@ -122,9 +128,14 @@ async def clean(run: Run) -> str:
     return ""
 
 
-async def discard(run: Run) -> None:
-    """After a failure or a cancel: what is stored stays and makes the next export cheap."""
+async def discard(run: Run) -> bool:
+    """After a failure or a cancel: what is stored stays and makes the next export cheap.
+
+    True when the copy is a point already.
+    """
     await clean_up(run.drive, run.uid)
+    named = run.status.restorePointContent
+    return named is not None and await find_content(run.drive.client, named.name) is not None
 
 
 STEPS: tuple[StepSpec[ExportAction], ...] = (

@@ -22,7 +22,8 @@ class Handling(NamedTuple):
     kind: Kind
     type: type[Action]
     steps: tuple[StepSpec[Any], ...]
-    discard: Callable[[ActionRun[Any]], Awaitable[None]]  # after failure or cancel; idempotent
+    # after failure or cancel; idempotent; True when the action's result stands all the same
+    discard: Callable[[ActionRun[Any]], Awaitable[bool]]
 
 
 HANDLINGS: Mapping[ActionKind, Handling] = {

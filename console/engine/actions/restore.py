@@ -38,11 +38,13 @@ from console.engine.plan.snapshots import Origin
 from console.engine.volumes.handover import (
     drop_unfinished,
     hand_over,
+    is_filled,
     is_handed_over,
     make_work_claim,
+    note_filled,
     wait_bound,
 )
-from console.engine.volumes.jobs import WorkerCounters, clean_up, run_job
+from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
 
 if TYPE_CHECKING:
     from console.engine.plan.restore_plan import PlannedItem, PlannedVolume, RestorePlan
@@ -157,10 +159,11 @@ async def clean(run: Run) -> str:
     return ""
 
 
-async def discard(run: Run) -> None:
+async def discard(run: Run) -> bool:
     """After a failure or a cancel: our own claims go; what the target has stays there."""
     await drop_unfinished(run.drive, run.uid)
     await clean_up(run.drive, run.uid)
+    return False
 
 
 STEPS: tuple[StepSpec[RestoreAction], ...] = (
@@ -264,6 +267,9 @@ async def _copy(
         size=volume.size,
         storage_class=volume.storage_class,
     )
+    snapshot = volume.artifact.repositorySnapshot
+    if await is_filled(run.drive, claim, snapshot):
+        return
     workloads = [item.obj for wave in made.waves for item in wave]
     request = target.request(
         "restore",
@@ -273,7 +279,7 @@ async def _copy(
         job={
             "pvc": name,
             "hostname": content.spec.clusterUID,
-            "snapshot": volume.artifact.repositorySnapshot,
+            "snapshot": snapshot,
         },
         claim=claim,
         placement=placement_of(name, workloads),
@@ -282,9 +288,19 @@ async def _copy(
     async def on_counters(counters: WorkerCounters) -> None:
         await run.set_volume(progress_of(run.volume(name), counters))
 
+    async def on_result(_result: WorkerResult) -> None:
+        await note_filled(run.drive, claim, snapshot)
+
     await run.set_volume(msgspec.structs.replace(run.volume(name), state="running"))
     label = f"restore of {content.spec.application.name}/{name}"
-    result = await run_job(run.drive, request, work="restore", label=label, on_counters=on_counters)
+    result = await run_job(
+        run.drive,
+        request,
+        work="restore",
+        label=label,
+        on_counters=on_counters,
+        on_result=on_result,
+    )
     for failed in result.failures:
         run.fail(Failure(code=failed.code, message=failed.message, object=f"{name}:{failed.path}"))
     await run.set_volume(finished(run.volume(name), result))

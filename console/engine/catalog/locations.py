@@ -79,9 +79,13 @@ def location_url(spec: LocationSpec) -> str:
 
 
 def open_location_store(
-    spec: LocationSpec, credentials: Credentials | None, *, read_only: bool = False
+    spec: LocationSpec,
+    credentials: Credentials | None,
+    *,
+    read_only: bool = False,
+    patience_s: float = 60.0,
 ) -> ObjectStore:
-    """A store on a location's prefix."""
+    """A store on a location's prefix; `patience_s` is how long what may pass is tried again."""
     store = spec.objectStore
     return open_store(
         location_url(spec),
@@ -91,6 +95,7 @@ def open_location_store(
         skip_tls_verify=store.skipSSLVerify if store else False,
         ca_bundle=spec.caBundle,
         read_only=read_only or spec.readOnly,
+        patience_s=patience_s,
     )
 
 

@@ -42,7 +42,13 @@ from console.engine.model.record import (
     ObjectStoreSpec,
 )
 from console.engine.model.wire import decode, encode
-from console.repository.location_keys import LocationKey, LocationMarker, read_kit, write_kit
+from console.repository.location_keys import (
+    MARKER,
+    LocationKey,
+    LocationMarker,
+    read_kit,
+    write_kit,
+)
 from console.storage import Credentials, NoSuchObject, StoreError, credentials_from_file
 
 if TYPE_CHECKING:
@@ -50,7 +56,7 @@ if TYPE_CHECKING:
     from console.engine.kube import KubeClient
     from console.storage import ObjectStore
 
-MARKER = "kubehaven.json"
+PATIENCE_S = 5.0  # a wrong endpoint is told while the user looks
 
 
 def draft_spec(draft: LocationDraft) -> LocationSpec:
@@ -116,7 +122,7 @@ def _settle_key(
     """Find or make the location's key, prove it is saved, and mark the location with it."""
     if spec.fileStore is not None:
         Path(spec.fileStore.path).mkdir(parents=True, exist_ok=True)
-    store = open_location_store(spec, credentials)
+    store = open_location_store(spec, credentials, patience_s=PATIENCE_S)
     try:
         _prove_writable(store)
         marker = _read_marker(store)

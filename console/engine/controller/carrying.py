@@ -10,7 +10,7 @@ import msgspec
 
 from console.engine.actions.run import ActionRun, carry_out, planned_steps
 from console.engine.errors import ClusterError, EngineError, LostLease, NotFound
-from console.engine.model.record import Fault
+from console.engine.model.record import Failure, Fault
 from console.repository import RepositoryError
 from console.storage import StoreError
 
@@ -82,8 +82,12 @@ async def _once(run: ActionRun[Any], handling: Handling) -> None:
             await handling.discard(run)
             raise
         log.warning("%s failed: %s", run.label, error)
-        await handling.discard(run)
-        await _finish(run, "Failed", error=fault_of(error))
+        fault = fault_of(error)
+        if await handling.discard(run):
+            run.fail(Failure(code=fault.code, message=fault.message, hint=fault.hint))
+            await _finish(run, "Partial")
+        else:
+            await _finish(run, "Failed", error=fault)
     else:
         await _finish(run, "Partial" if run.status.failures else "Complete")
 
@@ -94,8 +98,8 @@ async def _cancel(run: ActionRun[Any], handling: Handling) -> None:
         return
     if run.status.phase != "Cancelling":
         await run.write(phase="Cancelling")
-    await handling.discard(run)
-    await _finish(run, "Cancelled")
+    too_late = await handling.discard(run)
+    await _finish(run, "Complete" if too_late else "Cancelled")
 
 
 async def _is_gone(run: ActionRun[Any]) -> bool:

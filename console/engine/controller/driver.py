@@ -224,9 +224,15 @@ class Driver:
     def _launch(self, uid: str) -> None:
         entry = self._entries[uid]
         run = self._run_of(entry)
-        self._running[uid] = self._owner.start(
-            self._carry(uid, entry, run), name=f"action:{run.label}"
-        )
+        task = self._owner.start(self._carry(uid, entry, run), name=f"action:{run.label}")
+        self._running[uid] = task
+        # not at the coroutine's end: one that is cancelled before its first step has none
+        task.add_done_callback(lambda _task: self._ended(uid))
+
+    def _ended(self, uid: str) -> None:
+        self._running.pop(uid, None)
+        self._cancelled.discard(uid)
+        self._wake.set()
 
     async def _carry(self, uid: str, entry: Entry, run: ActionRun[Any]) -> None:
         work: Coroutine[Any, Any, None] = carry(
@@ -242,8 +248,6 @@ class Driver:
             log.warning("%s is gone", run.label)
             self._entries.pop(uid, None)
         finally:
-            self._running.pop(uid, None)
-            self._cancelled.discard(uid)
             self._remember(run, entry)
 
     def _run_of(self, entry: Entry) -> ActionRun[Any]:

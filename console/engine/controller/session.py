@@ -61,6 +61,8 @@ class ClusterSession:
         self.state: EngineState = "unknown"
         self.driven_by = ""
         self.threads = BoundedExecutor(f"repository-{name}", threads=REPOSITORY_THREADS)
+        self._opened = False
+        self._open = contextlib.AsyncExitStack()
         self._access = access
         self._bus = bus
         self._holder = holder
@@ -81,6 +83,9 @@ class ClusterSession:
         """
         self.health = "connecting"
         try:
+            if not self._opened:
+                self._opened = True
+                await self._open.enter_async_context(self.client)
             self.version = await self.client.version()
             self.user = await self.client.whoami()
             default = await self.client.get(NAMESPACES, "default")
@@ -257,4 +262,4 @@ class ClusterSession:
         await self._owner.aclose()
         await self._let_go(driving, lease)
         await self.threads.aclose()
-        await self.client.aclose()
+        await self._open.aclose()

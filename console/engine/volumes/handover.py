@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from console.engine.plan.snapshots import Origin
     from console.engine.volumes.drive import Drive
 
+ANNOTATION_FILLED = "kubehaven.io/filled"  # id of the snapshot that is in the volume
 BIND_DEADLINE_S = 600.0
 
 
@@ -43,6 +44,18 @@ async def make_work_claim(
     body = work_claim(volume, origin=origin, step=step, size=size, storage_class=storage_class)
     await ensure(drive, CLAIMS, body)
     return str(body["metadata"]["name"])
+
+
+async def note_filled(drive: Drive, name: str, snapshot: str) -> None:
+    """Write on our claim that a worker has filled its volume: it is not filled twice."""
+    merge = {"metadata": {"annotations": {ANNOTATION_FILLED: snapshot}}}
+    await drive.client.patch(CLAIMS, name, WORKERS_NAMESPACE, merge=merge)
+
+
+async def is_filled(drive: Drive, name: str, snapshot: str) -> bool:
+    """Whether a worker has filled the volume of our claim from this snapshot."""
+    claim = await drive.client.find(CLAIMS, name, WORKERS_NAMESPACE)
+    return claim is not None and _annotations(claim).get(ANNOTATION_FILLED) == snapshot
 
 
 async def wait_bound(drive: Drive, namespace: str, name: str) -> RawObject:

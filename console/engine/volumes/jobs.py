@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from console.engine.volumes.drive import Drive
 
     CountersSink = Callable[["WorkerCounters"], Awaitable[None]]
+    ResultSink = Callable[["WorkerResult"], Awaitable[None]]
 
 JOB_DEADLINE_S = 7 * 24 * 3600.0
 TRIES = 3
@@ -80,6 +81,10 @@ async def _ignore_counters(_counters: WorkerCounters) -> None:
     return
 
 
+async def _ignore_result(_result: WorkerResult) -> None:
+    return
+
+
 async def run_job(
     drive: Drive,
     request: WorkerRequest,
@@ -87,8 +92,12 @@ async def run_job(
     work: Work,
     label: str,
     on_counters: CountersSink = _ignore_counters,
+    on_result: ResultSink = _ignore_result,
 ) -> WorkerResult:
     """Run a worker to its end and clean its Job and Secret away.
+
+    Args:
+        on_result: Called before the Job goes: writes down what must not be done twice.
 
     Cancel: the Job is left; `clean_up` of the action takes it away.
 
@@ -105,6 +114,8 @@ async def run_job(
             await ensure(drive, SECRETS, job_secret(request))
             job = await ensure(drive, JOBS, worker_job(request, drive.settings.workers))
             result = await _follow(drive, job, on_counters)
+            if result is not None:
+                await on_result(result)
             await delete_job(drive, request.name)
         if result is not None:
             return result

@@ -1,0 +1,67 @@
+"""An engine in a process of its own that drives one cluster, and may be killed after any write.
+
+`python -m tests.engine.driven HOME CLUSTER UID… [--kill-after N]` drives until
+the actions with these uids have ended. With `--kill-after` the process ends at
+once, without any clean-up, right after its N-th write to the API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.engine import ActionsChanged, ActionsListed, open_engine
+
+if TYPE_CHECKING:
+    from console.engine.kube import Write
+
+KILLED = 137
+
+
+def main() -> None:
+    """Drive until all is done, or until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("home", type=Path)
+    parser.add_argument("cluster")
+    parser.add_argument("uids", nargs="+")
+    parser.add_argument("--kill-after", type=int, default=0)
+    arguments = parser.parse_args()
+    asyncio.run(drive(arguments))
+
+
+async def drive(arguments: argparse.Namespace) -> None:
+    """Drive the cluster."""
+    written = 0
+
+    async def on_write(write: Write) -> None:
+        nonlocal written
+        written += 1
+        if written == arguments.kill_after:
+            sys.stdout.write(f"killed after write {written}: {write}\n")
+            sys.stdout.flush()
+            os._exit(KILLED)
+
+    async with open_engine(arguments.home, on_write=on_write) as engine:
+        await engine.clusters.watch(arguments.cluster, take_over=True)
+        missing = set(arguments.uids)
+        async with contextlib.aclosing(engine.events()) as events:
+            async for event in events:
+                if isinstance(event, ActionsListed):
+                    rows = event.rows
+                elif isinstance(event, ActionsChanged):
+                    rows = event.upserts
+                else:
+                    continue
+                missing -= {row.uid for row in rows if row.phase == "Finished"}
+                if not missing:
+                    break
+    sys.stdout.write(f"writes: {written}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The main job, end to end: back up, export, lose the application, restore, the data is back."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.engine.errors import NotFound
+from console.engine.model.kinds import CLAIMS, JOBS, NAMESPACES, SNAPSHOTS
+from console.engine.model.names import WORKERS_NAMESPACE
+from console.repository.location_keys import RepositoryMarker, read_kit
+
+if TYPE_CHECKING:
+    from tests.engine.story import Stage
+
+if TYPE_CHECKING:
+    from console.engine.kube import KubeClient
+
+
+async def test_an_application_is_lost_and_comes_back_from_its_exported_point(stage: Stage) -> None:
+    await stage.views(open_page=True)
+    assert await stage.views(open_page=True) == 2
+    exported = await stage.back_up(export=True)
+    assert exported.outcome == "Complete", exported
+    await stage.views(open_page=True)
+    assert await stage.views(open_page=True) == 4
+
+    async with stage.client() as client:
+        await client.delete(NAMESPACES, "visits")
+        await gone(client)
+    point = await stage.point("exported")
+    restored = await stage.restore(point.name)
+
+    assert restored.outcome == "Complete", restored
+    assert await stage.views() == 2
+    await nothing_is_left(stage)
+    check_every_repository(stage)
+
+
+async def test_a_local_point_survives_its_namespace(stage: Stage) -> None:
+    await stage.views(open_page=True)
+    assert (await stage.back_up()).outcome == "Complete"
+    async with stage.client() as client:
+        await client.delete(NAMESPACES, "visits")
+        await gone(client)
+    point = await stage.point("local")
+    assert (await stage.restore(point.name)).outcome == "Complete"
+    assert await stage.views() == 1
+
+
+async def test_a_restore_beside_the_living_application_leaves_it_alone(stage: Stage) -> None:
+    await stage.views(open_page=True)
+    assert (await stage.back_up()).outcome == "Complete"
+    await stage.views(open_page=True)
+    point = await stage.point("local")
+    assert (await stage.restore(point.name, target="visits-copy")).outcome == "Complete"
+    assert await stage.views("visits-copy") == 1
+    assert await stage.views() == 2
+
+
+async def gone(client: KubeClient) -> None:
+    """Wait until the sample application's namespace is gone."""
+    with contextlib.suppress(NotFound):
+        await client.wait_for(NAMESPACES, "visits", "", lambda _raw: False, timeout_s=20)
+
+
+async def nothing_is_left(stage: Stage) -> None:
+    """No Job, claim or half snapshot of ours stays behind."""
+    async with stage.client() as client:
+        assert await client.list(JOBS, WORKERS_NAMESPACE) == []
+        assert await client.list(CLAIMS, WORKERS_NAMESPACE) == []
+        assert await client.list(SNAPSHOTS, "visits") == []
+
+
+def check_every_repository(stage: Stage) -> None:
+    """Debian's restic finds nothing wrong with any repository of the location."""
+    key = read_kit(stage.kit)
+    markers = list(stage.store.glob("*/*/kubehaven.json"))
+    assert markers
+    for marker in markers:
+        salt = RepositoryMarker.decode(marker.read_bytes()).salt
+        password = Path(stage.folder / "password")
+        password.write_bytes(key.password(salt))
+        restic = [
+            "restic",
+            "--no-cache",
+            "-r",
+            str(marker.parent),
+            "--password-file",
+            str(password),
+        ]
+        subprocess.run([*restic, "check", "--read-data"], check=True, capture_output=True)
