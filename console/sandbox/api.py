@@ -296,7 +296,7 @@ class Api:
 
     def _delete(self, request: web.BaseRequest, target: Target, options: Raw) -> web.Response:
         obj = self._store.get(target.key)
-        if is_dry(request):
+        if "All" in options["dryRun"]:
             return form_of(request, target.resource).one(obj)
         kept = delete(self._store, target.key, options)
         if kept is None:
@@ -309,7 +309,7 @@ class Api:
         chooses = self._chooses(request, target.resource)
         found = [o for o in self._store.each(target.resource.id, target.namespace) if chooses(o)]
         for obj in found:
-            if not is_dry(request):
+            if "All" not in options["dryRun"]:
                 delete(self._store, target.resource.key(obj), options)
         return form_of(request, target.resource).many(found, {"resourceVersion": ""})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import yaml
 
-from console.sandbox import faults
+from console.sandbox import faults, protobuf
 from console.sandbox.kinds import Key, Raw, Resource
 
 if TYPE_CHECKING:
@@ -82,13 +82,19 @@ async def body(request: web.BaseRequest) -> Raw:
 
 def parsed(data: bytes) -> Raw:
     """The object in a body; ApiError 400 or 415."""
-    if data[:4] == b"k8s\0":
-        asked = "application/vnd.kubernetes.protobuf"
-        raise faults.unsupported_media_type(asked, ("application/json",))
     try:
-        obj: Any = msgspec.json.decode(data) if data[:1] in {b"{", b"["} else yaml.safe_load(data)
+        if data[: len(protobuf.MAGIC)] == protobuf.MAGIC:
+            obj: Any = protobuf.decode(data)
+        elif data[:1] in {b"{", b"["}:
+            obj = msgspec.json.decode(data)
+        else:
+            obj = yaml.safe_load(data)
     except (ValueError, yaml.YAMLError) as error:
         raise faults.bad_request(f"the body is not an object: {error}") from error
+    if obj is None:
+        raise faults.unsupported_media_type(
+            "application/vnd.kubernetes.protobuf", ("application/json",)
+        )
     if not isinstance(obj, dict):
         raise faults.bad_request("the body is not an object")
     return obj
@@ -97,6 +103,7 @@ def parsed(data: bytes) -> Raw:
 def options(request: web.BaseRequest, data: bytes) -> Raw:
     """DeleteOptions from the body, or from the query as kubectl's older ways give them."""
     options = parsed(data) if data else {}
+    options["dryRun"] = options.get("dryRun") or request.query.getall("dryRun", [])
     for name in ("propagationPolicy", "gracePeriodSeconds"):
         if name in request.query:
             value: Any = request.query[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -59,41 +60,44 @@ class Jobs:
         job = self._store.find(key)
         if job is None or is_going(job) or _is_finished(job):
             return
-        spec, status = job["spec"], job.setdefault("status", {})
-        pods = [
-            p for p in self._store.each(PODS, key.namespace) if owned_by(p, job["metadata"]["uid"])
-        ]
-        living = [p for p in pods if not is_over(p) and not is_going(p)]
-        leaving = [p for p in pods if not is_over(p) and is_going(p)]
-        ended = list(self._ended[job["metadata"]["uid"]].values())
+        status, uid = job.setdefault("status", {}), job["metadata"]["uid"]
+        ended = list(self._ended[uid].values())
         status["succeeded"], status["failed"] = ended.count("Succeeded"), ended.count("Failed")
-        if spec["suspend"]:
-            self._suspend(job, living)
-        else:
-            status.setdefault("startTime", now_text())
-            why = self._failure(key, job, living)
-            if status["succeeded"] >= spec["completions"]:
-                _finish(
-                    status,
-                    "SuccessCriteriaMet",
-                    "Complete",
-                    ("CompletionsReached", "Reached expected number of succeeded pods"),
-                )
-            elif why:
-                self._fail(status, living, leaving, why)
-            else:
-                self._start_pods(key, job, len(living), len(leaving))
-        living = [
-            p for p in self._store.each(PODS, key.namespace) if owned_by(p, job["metadata"]["uid"])
-        ]
-        living = [p for p in living if not is_over(p) and not is_going(p)]
+        self._step(key, job)
+        living, leaving = self._pods(key, uid)
         status.update(
             active=len(living), ready=sum(map(is_ready, living)), terminating=len(leaving)
         )
         for name in ("active", "succeeded", "failed"):
             if not status[name]:
                 del status[name]
-        self._store.edit(key, lambda now: now.update(status=status), uid=job["metadata"]["uid"])
+        self._store.edit(key, lambda now: now.update(status=status), uid=uid)
+
+    def _pods(self, key: Key, uid: str) -> tuple[list[Raw], list[Raw]]:
+        """The pods that live, and those that are on their way out."""
+        pods = [p for p in self._store.each(PODS, key.namespace) if owned_by(p, uid)]
+        going = [p for p in pods if not is_over(p) and is_going(p)]
+        return [p for p in pods if not is_over(p) and not is_going(p)], going
+
+    def _step(self, key: Key, job: Raw) -> None:
+        spec, status = job["spec"], job["status"]
+        living, leaving = self._pods(key, job["metadata"]["uid"])
+        if spec["suspend"]:
+            self._suspend(job, living)
+            return
+        conditions = status.get("conditions", [])
+        if any(c["type"] == "Suspended" for c in conditions):
+            more = {"reason": "JobResumed", "message": "Job resumed"}
+            status["conditions"] = with_condition(conditions, "Suspended", holds=False, **more)
+        status.setdefault("startTime", now_text())
+        why = self._failure(key, job, living)
+        if status["succeeded"] >= spec["completions"]:
+            reached = ("CompletionsReached", "Reached expected number of succeeded pods")
+            _finish(status, "SuccessCriteriaMet", "Complete", reached)
+        elif why:
+            self._fail(status, living, leaving, why)
+        else:
+            self._start_pods(key, job, len(living), len(leaving))
 
     def _suspend(self, job: Raw, living: list[Raw]) -> None:
         for pod in living:
@@ -107,6 +111,9 @@ class Jobs:
 
     def _failure(self, key: Key, job: Raw, living: list[Raw]) -> tuple[str, str] | None:
         spec, status = job["spec"], job["status"]
+        for condition in status.get("conditions", ()):
+            if condition["type"] == "FailureTarget":
+                return condition["reason"], condition["message"]
         states = [s for pod in living for s in pod["status"].get("containerStatuses", ())]
         restarts = sum(state["restartCount"] for state in states)
         if status["failed"] + restarts > spec["backoffLimit"]:
@@ -140,7 +147,7 @@ class Jobs:
         missing = min(spec["parallelism"], spec["completions"] - status["succeeded"]) - living
         if missing <= 0:
             return
-        now, uid = self._now(), job["metadata"]["uid"]
+        now, uid = time.monotonic(), job["metadata"]["uid"]
         if status["failed"]:
             pause = min(_BACKOFF_S * 2 ** (status["failed"] - 1), _LONGEST_BACKOFF_S)
             wait = self._not_before.setdefault(f"{uid}/{status['failed']}", now + pause) - now
@@ -151,11 +158,6 @@ class Jobs:
                 return
         for _ in range(missing):
             self._make_pod(job)
-
-    def _now(self) -> float:
-        import time
-
-        return time.monotonic()
 
     def _make_pod(self, job: Raw) -> None:
         meta, template = job["metadata"], copy_of(job["spec"]["template"])

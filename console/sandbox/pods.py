@@ -106,6 +106,8 @@ class Pods:
     def _start(self, key: Key, pod: Raw) -> None:
         try:
             mounted = self._mounts.prepare(pod)
+            for container in pod["spec"]["containers"]:
+                self._mounts.environment(pod, container)
         except mounts.NotMountableError as error:
             text = str(error)
             tell(self._store, pod, "FailedMount", text, warning=True)
