@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         OfflinePoint,
         offline_browse,
         offline_get,
+        offline_password,
         offline_points,
     )
 
@@ -132,6 +133,7 @@ __all__ = [
     "WorkloadView",
     "offline_browse",
     "offline_get",
+    "offline_password",
     "offline_points",
     "open_engine",
 ]
@@ -143,6 +145,7 @@ _LATER = {
     "OfflinePoint": "console.engine.catalog.offline",
     "offline_browse": "console.engine.catalog.offline",
     "offline_get": "console.engine.catalog.offline",
+    "offline_password": "console.engine.catalog.offline",
     "offline_points": "console.engine.catalog.offline",
 }
 

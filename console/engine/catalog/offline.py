@@ -1,6 +1,8 @@
 """Points without any cluster: a location's URL and its key are enough.
 
 Blocking. For the command line and for the day on which the cluster is gone.
+Every function raises StoreError, RepositoryError or EngineError: what is wrong
+with the place, the key, the data.
 """
 
 from __future__ import annotations
@@ -10,27 +12,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.catalog import browsing, exported
-from console.engine.errors import EngineError
+from console.engine.errors import EngineError, LocationError
 from console.engine.model.views import PointView, PointVolumeView
-from console.repository.location_keys import read_kit
-from console.storage import Credentials, open_store
+from console.repository import Repository
+from console.repository.location_keys import MARKER, LocationMarker, read_kit
+from console.repository.marked import known_salt
+from console.storage import Credentials, NoSuchObject, NoSuchStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from console.engine.catalog.exported import FoundPoint
     from console.engine.model.views import BrowseEntry
-    from console.repository import Repository
+    from console.repository.location_keys import LocationKey
     from console.storage import ObjectStore
 
 
 class OfflinePlace(NamedTuple):
-    """A location that no cluster knows."""
+    """A location that no cluster knows, or one repository in it."""
 
     url: str  # restic's syntax: a folder, or s3:https://host/bucket/prefix
     key_file: str  # the recovery kit
     credentials: Credentials | None = None
     region: str = ""
+    path_style: bool | None = None
+    skip_tls_verify: bool = False
+    ca_bundle: str = ""
 
 
 class OfflinePoint(NamedTuple):
@@ -41,21 +48,24 @@ class OfflinePoint(NamedTuple):
 
 
 def offline_points(place: OfflinePlace) -> list[OfflinePoint]:
-    """All points of a location, the newest first.
-
-    Raises:
-        StoreError, RepositoryError, EngineError: What is wrong with the place, the key, the data.
-    """
+    """All points of a location or repository, the newest first."""
     key = read_kit(Path(place.key_file))
     with _store(place) as store:
         rows = [
-            OfflinePoint(found.path, _view(point))
-            for found in exported.list_repositories(store)
-            for point in exported.list_points(
-                exported.open_repository(store, found, key), found.path
-            )
+            OfflinePoint(path, _view(point))
+            for path, repository in _repositories(store, key)
+            for point in exported.list_points(repository, path)
         ]
     return sorted(rows, key=lambda row: row.view.taken_at, reverse=True)
+
+
+def offline_password(place: OfflinePlace) -> str:
+    """The password of one repository, as restic reads it."""
+    key = read_kit(Path(place.key_file))
+    with _store(place) as store:
+        password = key.password(known_salt(store))
+        Repository.open(store, password, read_only=True)
+    return password.decode()
 
 
 def offline_browse(place: OfflinePlace, point: str, path: str = "") -> list[BrowseEntry]:
@@ -73,7 +83,13 @@ def offline_get(place: OfflinePlace, point: str, path: str, target: Path) -> int
 @contextmanager
 def _store(place: OfflinePlace) -> Iterator[ObjectStore]:
     store = open_store(
-        place.url, credentials=place.credentials, region=place.region, read_only=True
+        place.url,
+        credentials=place.credentials,
+        region=place.region,
+        path_style=place.path_style,
+        skip_tls_verify=place.skip_tls_verify,
+        ca_bundle=place.ca_bundle,
+        read_only=True,
     )
     try:
         yield store
@@ -85,9 +101,8 @@ def _store(place: OfflinePlace) -> Iterator[ObjectStore]:
 def _opened(place: OfflinePlace, point: str) -> Iterator[tuple[Repository, FoundPoint]]:
     key = read_kit(Path(place.key_file))
     with _store(place) as store:
-        for found in exported.list_repositories(store):
-            repository = exported.open_repository(store, found, key)
-            for one in exported.list_points(repository, found.path):
+        for path, repository in _repositories(store, key):
+            for one in exported.list_points(repository, path):
                 if one.manifest.id == point:
                     yield repository, one
                     return
@@ -97,6 +112,49 @@ def _opened(place: OfflinePlace, point: str) -> Iterator[tuple[Repository, Found
         hint="see which there are with: kubehaven point list --location URL",
         code="point.missing",
     )
+
+
+def _repositories(store: ObjectStore, key: LocationKey) -> Iterator[tuple[str, Repository]]:
+    """The repositories of a location, or the one that the URL itself names, by path."""
+    if _has(store, "config"):
+        yield "", Repository.open(store, key.password(known_salt(store)), read_only=True)
+        return
+    marked = _prove_location(store, key)
+    path = None
+    for found in exported.list_repositories(store):
+        path = found.path
+        yield path, exported.open_repository(store, found, key)
+    if path is None and not marked:
+        raise LocationError(
+            "there is neither a location nor a repository",
+            subject=store.url,
+            hint="check the address: a location holds the file kubehaven.json",
+            code="location.missing",
+        )
+
+
+def _prove_location(store: ObjectStore, key: LocationKey) -> bool:
+    """Whether the location says what its key is; then it must be this key."""
+    try:
+        marker = LocationMarker.decode(store.get(MARKER))
+    except (NoSuchObject, NoSuchStore):
+        return False  # lost: each repository's own marker is enough
+    if not marker.matches(key):
+        raise LocationError(
+            f"the recovery kit holds key {key.id}; the location was made with {marker.key_id}",
+            subject=store.url,
+            hint="give the kit that was saved when this location was first added",
+            code="location.wrong_key",
+        )
+    return True
+
+
+def _has(store: ObjectStore, name: str) -> bool:
+    try:
+        store.stat(name)
+    except (NoSuchObject, NoSuchStore):
+        return False
+    return True
 
 
 def _view(point: FoundPoint) -> PointView:
