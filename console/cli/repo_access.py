@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from console.cli import output
 from console.cli.exits import CANCELLED, FAILED, INTERRUPTED, USAGE, exit_of_error
+from console.cli.usage import UsageError
 from console.repository import Cancelled, Repository, RepositoryError, StopToken
 from console.repository.location_keys import read_kit
 from console.repository.marked import known_salt
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from console.storage import ObjectStore
 
 _LONGEST_PASSWORD = 65536
-
-
-class UsageError(Exception):
-    """The command can't be carried out as it was given; exit code 2."""
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 def add_options(parser: argparse.ArgumentParser, *, behind: bool = False) -> None:

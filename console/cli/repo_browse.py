@@ -11,7 +11,7 @@ import msgspec
 
 from console.cli import output
 from console.cli.exits import DONE, FAILED
-from console.cli.repo_access import UsageError
+from console.cli.usage import UsageError
 from console.repository import (
     Damage,
     DamagedConfig,

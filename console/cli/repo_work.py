@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from console.cli import output
 from console.cli.exits import DONE, FAILED, exit_of_outcome
-from console.cli.repo_access import UsageError
+from console.cli.usage import UsageError
 from console.repository import (
     Cancelled,
     Progress,
