@@ -22,6 +22,7 @@ _BY_CODE = {
     "repository.missing": NO_REPOSITORY,
     "repository.locked": LOCKED,
     "repository.password": WRONG_PASSWORD,
+    "location.wrong_key": WRONG_PASSWORD,
 }
 _GRAVITY = (DONE, PARTIAL, CANCELLED, FAILED)
 

@@ -71,7 +71,10 @@ def age(timestamp: str, now: datetime | None = None) -> str:
     if not timestamp:
         return UNKNOWN
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(timestamp)).total_seconds()
-    return "now" if seconds < 1 else f"{duration(round(seconds)).replace('.0 s', ' s')} ago"
+    if seconds < 1:
+        return "now"
+    number, unit, *_ = duration(round(seconds)).replace(".0 ", " ").split()
+    return f"{number} {unit} ago"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

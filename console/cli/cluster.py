@@ -1,0 +1,120 @@
+"""`kubehaven cluster`: add, list, prepare, remove."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.cli import output
+from console.cli.exits import DONE
+from console.cli.explain import explain_prepare
+from console.cli.session import Session, confirmed, no_verb, on_engine
+from console.cli.usage import UsageError
+from console.engine import ClusterView, UntrustedPrograms
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs of `cluster`."""
+    no_verb(parser)
+    verbs = parser.add_subparsers(metavar="VERB")
+    add = verbs.add_parser("add", help="remember a kubeconfig's path and context")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--kubeconfig", required=True, type=Path, metavar="FILE")
+    add.add_argument("--context", default="", help="a context of the file; default: its current")
+    add.add_argument(
+        "--trust-programs",
+        action="store_true",
+        help="run and read the programs and files that the kubeconfig names",
+    )
+    on_engine(add, _add, cluster=False)
+    on_engine(verbs.add_parser("list", help="the clusters"), _list, cluster=False)
+    prepare = verbs.add_parser("prepare", help="put our resources in, after showing each")
+    prepare.add_argument("name", metavar="NAME")
+    prepare.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    prepare.add_argument("--yes", action="store_true", help="do not ask")
+    on_engine(prepare, _prepare, cluster=False)
+    remove = verbs.add_parser("remove", help="forget a cluster; nothing in it changes")
+    remove.add_argument("name", metavar="NAME")
+    on_engine(remove, _remove, cluster=False)
+
+
+async def _add(session: Session) -> int:
+    asked = session.arguments
+    path = str(asked.kubeconfig.expanduser().absolute())
+    try:
+        cluster = await session.engine.clusters.add(
+            asked.name, path, context=asked.context, trust_programs=asked.trust_programs
+        )
+    except UntrustedPrograms as error:
+        raise _trust_question(session, path, error) from error
+    if session.json:
+        output.print_json(cluster)
+        return DONE
+    print(output.visible(f"added {cluster.name}: {cluster.server}, context {cluster.context}"))
+    if cluster.insecure:
+        print("careful: the kubeconfig says not to verify the server's certificate")
+    print(f"next: kubehaven cluster prepare {shlex.quote(cluster.name)}")
+    return DONE
+
+
+def _trust_question(session: Session, path: str, error: UntrustedPrograms) -> UsageError:
+    asked = session.arguments
+    command = ["kubehaven", "cluster", "add", asked.name, "--kubeconfig", path]
+    command += ["--context", asked.context] if asked.context else []
+    listed = "".join(f"\n  {output.visible(item)}" for item in error.items)
+    return UsageError(
+        f"the kubeconfig names programs or files that would be run or read:{listed}",
+        hint=f"if you trust each of them: {shlex.join([*command, '--trust-programs'])}",
+    )
+
+
+async def _list(session: Session) -> int:
+    clusters = await session.engine.clusters.list()
+    if session.json:
+        output.print_json(clusters)
+        return DONE
+    output.print_table(
+        ("NAME", "SERVER", "CONTEXT", "KUBECONFIG", "PROBLEM"),
+        [(row.name, row.server, row.context, row.kubeconfig, _problem(row)) for row in clusters],
+    )
+    return DONE
+
+
+def _problem(row: ClusterView) -> str:
+    return row.problem or ("certificate is not verified" if row.insecure else "")
+
+
+async def _prepare(session: Session) -> int:
+    asked = session.arguments
+    plan = await session.engine.clusters.plan_prepare(asked.name)
+    if not session.json:
+        print(*explain_prepare(plan), sep="\n")
+    if asked.dry_run:
+        if session.json:
+            output.print_json(plan)
+        return DONE
+    if not any(item.verb in {"create", "update"} for item in plan.objects):
+        if session.json:
+            output.print_json(plan)
+        return DONE
+    await confirmed(session, f"prepare {asked.name} like this?")
+    done = await session.engine.clusters.prepare(asked.name, plan_hash=plan.hash)
+    if session.json:
+        output.print_json(done)
+    else:
+        print(f"{asked.name} is prepared")
+    return DONE
+
+
+async def _remove(session: Session) -> int:
+    name = session.arguments.name
+    await session.engine.clusters.remove(name)
+    if session.json:
+        output.print_json({"removed": name})
+    else:
+        print(f"{name} is forgotten here; nothing in the cluster changed")
+    return DONE
