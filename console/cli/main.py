@@ -33,6 +33,18 @@ class NounModule(Protocol):
 
 
 NOUNS: tuple[Noun, ...] = (
+    Noun("cluster", "adds, lists, prepares and forgets clusters", "console.cli.cluster"),
+    Noun("app", "shows what can be protected", "console.cli.app"),
+    Noun(
+        "location", "adds and checks where restore points are exported to", "console.cli.location"
+    ),
+    Noun("backup", "makes a restore point of an application", "console.cli.backup"),
+    Noun("export", "copies a local restore point into a location", "console.cli.export"),
+    Noun("restore", "brings an application back, after showing how", "console.cli.restore"),
+    Noun("point", "lists restore points, looks into them, fetches files", "console.cli.point"),
+    Noun("action", "shows and cancels work", "console.cli.action"),
+    Noun("engine", "drives a cluster in the foreground", "console.cli.engine"),
+    Noun("demo", "plays the story: back up, lose, restore, on a sandbox", "console.cli.demo"),
     Noun("repo", "works on a repository by its address, without a cluster", "console.cli.repo"),
     Noun("sandbox", "a small Kubernetes on this machine", "console.cli.sandbox"),
     Noun("worker", "carries one job out inside a worker pod", "console.cli.worker"),
