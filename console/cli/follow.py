@@ -137,6 +137,7 @@ async def follow(session: Session, action: ActionRef, *, then_export: str = "") 
     )
     try:
         await session.engine.clusters.watch(action.cluster)
+        await _say_who_drives(session, action.cluster, track)
         ended = [await follower.finished(lambda row: _is(row, action))]
         if then_export:
             point = ended[0].point
@@ -147,6 +148,12 @@ async def follow(session: Session, action: ActionRef, *, then_export: str = "") 
         raise
     track.close()
     return _finish(session, ended)
+
+
+async def _say_who_drives(session: Session, cluster: str, track: Track) -> None:
+    for row in await session.engine.clusters.list():
+        if row.name == cluster and row.engine == "elsewhere":
+            track.line(f"{cluster} is driven by {row.holder}; this command follows")
 
 
 class Track:
@@ -173,7 +180,11 @@ class Track:
 
     def notice(self, notice: Notice) -> None:
         """Show what the engine has to say."""
-        self._display.line(f"{notice.message} {notice.hint}".strip())
+        self.line(f"{notice.message} {notice.hint}".strip())
+
+    def line(self, text: str) -> None:
+        """Show a line that stays."""
+        self._display.line(text)
 
     def close(self) -> None:
         """Leave only the lines that stay."""

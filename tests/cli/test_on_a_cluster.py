@@ -105,11 +105,29 @@ def test_an_engine_in_the_foreground_carries_out_what_others_ask_for(lab: Lab) -
         said(engine, "driving lab")
         second = lab.run("engine", "run", code=1)
         assert "drives lab" in second.err
-        assert lab.ask("backup", "visits")["outcome"] == "Complete"  # followed, driven over there
+        followed = lab.run("backup", "visits")
+        assert "lab is driven by cli:" in followed.err
+        assert "backup of visits: Finished, Complete" in followed.out
         said(engine, "backup of visits: Finished, Complete")
     finally:
         done = interrupt(engine, signal.SIGTERM)
     assert done.code == 0
+
+
+def test_an_engine_takes_over_when_it_is_told_to(lab: Lab) -> None:
+    engines = [lab.start("engine", "run")]
+    try:
+        first = engines[0]
+        said(first, "driving lab")
+        second = lab.start("engine", "run", "--take-over")
+        engines.append(second)
+        said(second, "driving lab")
+        said(first, "warn: ")
+        assert lab.ask("backup", "visits")["outcome"] == "Complete"
+        said(second, "backup of visits: Finished, Complete")
+    finally:
+        ends = [interrupt(engine, signal.SIGTERM) for engine in engines]
+    assert [end.code for end in ends] == [0, 0]
 
 
 def test_the_names_of_things_that_are_not_there(lab: Lab) -> None:
