@@ -114,6 +114,7 @@ def test_an_engine_in_the_foreground_carries_out_what_others_ask_for(lab: Lab) -
     assert done.code == 0
 
 
+@pytest.mark.long  # an engine learns of it at its next renewal, up to 10 s later
 def test_an_engine_takes_over_when_it_is_told_to(lab: Lab) -> None:
     engines = [lab.start("engine", "run")]
     try:
