@@ -37,9 +37,10 @@ from console.engine.plan.placement import placement_of
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.handover import (
     drop_unfinished,
+    finish_hand_over,
     hand_over,
     is_filled,
-    is_handed_over,
+    is_given,
     make_work_claim,
     note_filled,
     wait_bound,
@@ -178,10 +179,10 @@ STEPS: tuple[StepSpec[RestoreAction], ...] = (
 
 def request_of(action: RestoreAction, content: RestorePointContent) -> RestoreRequest:
     """What a RestoreAction asks for."""
-    home = action.metadata.namespace
+    subject = action.spec.subject
     target = action.spec.targetNamespace
-    if not target and action.spec.subject.kind != "RestorePointContent":
-        target = home
+    if not target and subject.kind != "RestorePointContent":
+        target = subject.namespace or action.metadata.namespace
     return RestoreRequest(
         point=content.metadata.name,
         target=target or content.spec.application.namespace,
@@ -213,6 +214,13 @@ async def _plan(run: Run) -> RestorePlan:
             action_uid=run.uid,
         )
     made: RestorePlan = run.memo["plan"]
+    if run.status.planHash and made.hash != run.status.planHash:
+        raise EngineError(
+            "the restore point or what the target serves has changed since this restore began",
+            subject=run.label,
+            hint="look at what is in the target, and ask for a new restore",
+            code="plan.changed",
+        )
     return made
 
 
@@ -226,7 +234,9 @@ async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> N
     content = await _content(run)
     origin = _origin(run, content)
     target = volume.claim.obj
-    if not await is_handed_over(run.drive, target, origin=origin, step=FILL):
+    if await is_given(run.drive, target, origin=origin):
+        await finish_hand_over(run.drive, target, origin=origin, step=FILL)
+    else:
         if content.spec.kind == "local":
             await _clone(run, origin, volume)
         else:

@@ -19,7 +19,7 @@ from console.engine.model.names import LEASE, NAMESPACE
 from console.engine.model.names import SETTINGS as SETTINGS_NAME
 from console.engine.model.record import Settings, SettingsSpec
 from console.engine.model.wire import decode
-from console.engine.volumes.drive import Drive
+from console.engine.volumes.drive import Drive, timestamp
 from console.engine.volumes.slots import SlotTable
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 REPOSITORY_THREADS = 4
 TRY_AGAIN_S = 5.0
+HEARTBEAT_S = 5.0
 
 
 class ClusterSession:
@@ -97,7 +98,7 @@ class ClusterSession:
             raise
         self.health = "live"
         self.problem = ""
-        self.as_of = (await self.client.server_time()).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.as_of = timestamp(await self.client.server_time())
 
     @property
     def prepared(self) -> bool:
@@ -132,7 +133,21 @@ class ClusterSession:
                 self.name, self.client, self._bus, self._owner, on_health=self._on_health
             )
             self._observer.start()
+            self._owner.start(self._heartbeat(), name="heartbeat")
         self.observe_ours()
+
+    async def _heartbeat(self) -> None:
+        """Ask now and then, so that "live" is never older than a few seconds."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self.client.version()
+            except ClusterError as error:
+                self._on_health(error)
+            else:
+                self.as_of = timestamp(await self.client.server_time())
+                self._on_health(None)
+                self._on_change()
 
     def observe_ours(self) -> None:
         """Follow our own kinds too, as soon as *prepare* has put them here."""

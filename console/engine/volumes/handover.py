@@ -80,16 +80,17 @@ async def wait_bound(drive: Drive, namespace: str, name: str) -> RawObject:
     return claim
 
 
-async def is_handed_over(drive: Drive, target: RawObject, *, origin: Origin, step: str) -> bool:
-    """Whether an earlier run of this action has finished this hand-over."""
+async def is_given(drive: Drive, target: RawObject, *, origin: Origin) -> bool:
+    """Whether the target claim has its volume from this action already.
+
+    From then on nothing is filled for it any more; `finish_hand_over` does the rest.
+    """
     meta = target["metadata"]
     there = await drive.client.find(CLAIMS, meta["name"], meta["namespace"])
     if there is None or there.get("status", {}).get("phase") != "Bound":
         return False
     _refuse_foreign(there, origin)
-    ours = await drive.client.find(CLAIMS, origin.name(step, meta["name"]), WORKERS_NAMESPACE)
-    volume = await drive.client.get(VOLUMES, there["spec"]["volumeName"])
-    return ours is None and ANNOTATION_RECLAIM_POLICY not in _annotations(volume)
+    return True
 
 
 async def hand_over(drive: Drive, target: RawObject, *, origin: Origin, step: str) -> None:
@@ -100,20 +101,24 @@ async def hand_over(drive: Drive, target: RawObject, *, origin: Origin, step: st
         step: The step that filled our claim; its name comes from it.
     """
     meta = target["metadata"]
-    name = origin.name(step, meta["name"])
-    ours = await drive.client.find(CLAIMS, name, WORKERS_NAMESPACE)
-    if ours is not None:
-        volume_name = ours["spec"]["volumeName"]
-    else:
-        there = await drive.client.get(CLAIMS, meta["name"], meta["namespace"])
-        volume_name = there["spec"]["volumeName"]
+    ours = await drive.client.get(CLAIMS, origin.name(step, meta["name"]), WORKERS_NAMESPACE)
+    volume_name = ours["spec"]["volumeName"]
     await _retain(drive, volume_name)
     claim = await _make_target(drive, target_claim(target, volume_name), origin)
     await _point_volume(drive, volume_name, claim)
     await wait_bound(drive, meta["namespace"], meta["name"])
+    await finish_hand_over(drive, target, origin=origin, step=step)
+
+
+async def finish_hand_over(drive: Drive, target: RawObject, *, origin: Origin, step: str) -> None:
+    """After Bound was read of the target: our claim goes, the reclaim policy goes back."""
+    meta = target["metadata"]
+    name = origin.name(step, meta["name"])
+    ours = await drive.client.find(CLAIMS, name, WORKERS_NAMESPACE)
     if ours is not None:
         await drive.client.delete(CLAIMS, name, WORKERS_NAMESPACE, uid=ours["metadata"]["uid"])
-    await _give_policy_back(drive, volume_name, claim["metadata"]["uid"])
+    claim = await drive.client.get(CLAIMS, meta["name"], meta["namespace"])
+    await _give_policy_back(drive, claim["spec"]["volumeName"], claim["metadata"]["uid"])
 
 
 async def drop_unfinished(drive: Drive, action_uid: str) -> None:
