@@ -214,6 +214,21 @@ def test_the_recovery_kit_is_never_overwritten_and_a_location_knows_its_key(
     lab.run(*words, "--location-key-file", str(tmp_path / "new"))
 
 
+def test_a_location_that_can_not_be_is_refused_before_a_key_is_made(
+    lab: Lab, tmp_path: Path
+) -> None:
+    kit = tmp_path / "kit"
+    (tmp_path / "file").touch()
+    for name, folder, code in (
+        ("third", str(tmp_path / "file"), "location.folder"),
+        ("third", "/proc/nowhere", "location.folder"),
+        ("Third_", str(tmp_path / "folder"), "location.name"),
+    ):
+        words = ("location", "add", name, "--folder", folder, "--recovery-kit", str(kit))
+        assert f"[{code}]" in lab.run(*words, code=1).err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_an_export_to_a_bucket(lab: Lab, s3_server: S3Server, tmp_path: Path) -> None:
     keys = s3_server.credentials
     file = tmp_path / "keys.ini"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from console.engine.kube import KubeClient
     from console.storage import ObjectStore
 
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 PATIENCE_S = 5.0  # a wrong endpoint is told while the user looks
 
 
@@ -65,6 +68,12 @@ def draft_spec(draft: LocationDraft) -> LocationSpec:
     Raises:
         LocationError: The draft contradicts itself.
     """
+    if not _NAME.fullmatch(draft.name):
+        raise LocationError(
+            "a location's name is 1 to 63 of a-z, 0-9 and dashes, with no dash at its ends",
+            subject=draft.name,
+            code="location.name",
+        )
     if bool(draft.folder) == bool(draft.bucket):
         raise LocationError("a location is either a folder or a bucket", subject=draft.name)
     if draft.folder:
@@ -121,7 +130,7 @@ def _settle_key(
 ) -> LocationKey:
     """Find or make the location's key, prove it is saved, and mark the location with it."""
     if spec.fileStore is not None:
-        Path(spec.fileStore.path).mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(spec.fileStore.path))
     store = open_location_store(spec, credentials, patience_s=PATIENCE_S)
     try:
         _prove_writable(store)
@@ -131,6 +140,18 @@ def _settle_key(
         return _found(draft, spec, store)
     finally:
         store.close()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocationError(
+            f"the folder can't be made: {error.strerror or type(error).__name__}",
+            subject=str(folder),
+            hint="name a folder that this account may write to, on a mount that is there",
+            code="location.folder",
+        ) from error
 
 
 def _join(draft: LocationDraft, marker: LocationMarker) -> LocationKey:
