@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
+from aiohttp import web
 
 from console.sandbox import choosing, discovery, faults, patches
 from console.sandbox.access import Asked
@@ -28,8 +29,6 @@ from console.sandbox.store import now_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aiohttp import web
 
     from console.sandbox.access import Access, User
     from console.sandbox.kinds import Key, Raw, Resource
@@ -66,13 +65,14 @@ class Api:
             return await self._answer(request)
         except faults.ApiError as error:
             return json_answer(error.status(), error.code)
+        except web.HTTPRequestEntityTooLarge:
+            told = faults.too_large(request.client_max_size)
+            return json_answer(told.status(), told.code)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._guard(request)
         path = request.path
         if path in _HEALTH:
-            from aiohttp import web
-
             return web.Response(text="ok")
         user = self._access.who(request.headers.get("Authorization", ""))
         if request.method == "GET":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console.sandbox import choosing
 from console.sandbox.deletion import delete, release
 from console.sandbox.folders import CopyError, bytes_of
 from console.sandbox.kinds import (
@@ -17,10 +16,19 @@ from console.sandbox.kinds import (
     VOLUMES,
     Key,
 )
+from console.sandbox.matching import (
+    BOUND,
+    SELECTED_NODE,
+    claims_of,
+    fits,
+    handle_of,
+    is_doomed,
+    may_hold,
+    phase_of,
+)
 from console.sandbox.telling import is_going, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import Protocol
@@ -38,27 +46,12 @@ if TYPE_CHECKING:
             """While in it, no process that mounts the volume runs."""
 
 
-BOUND = "pv.kubernetes.io/bind-completed"
 _BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 _PVC_PROTECTION, _PV_PROTECTION = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
 
 class NotYetError(Exception):
     """A claim that cannot be provisioned now."""
-
-
-def claims_of(pod: Raw) -> Iterator[str]:
-    """The names of the claims that a pod mounts."""
-    for volume in pod["spec"].get("volumes") or ():
-        if "persistentVolumeClaim" in volume:
-            yield volume["persistentVolumeClaim"]["claimName"]
-
-
-def handle_of(volume: Raw) -> str:
-    """The handle of a volume of our driver; '' for any other."""
-    csi = volume["spec"].get("csi") or {}
-    return str(csi["volumeHandle"]) if csi.get("driver") == DRIVER else ""
 
 
 class Claims:
@@ -89,6 +82,7 @@ class Claims:
         match key.resource:
             case "persistentvolumeclaims":
                 self._control.ask(self.decide_claim, key)
+                self._wake_clones(key)
                 if name := obj["spec"].get("volumeName"):
                     self._control.ask(self.decide_volume, Key(VOLUMES, "", name))
             case "persistentvolumes":
@@ -104,7 +98,7 @@ class Claims:
     def _on_volume(self, change: Change) -> None:
         # The provisioner acts on what it saw in this event, whatever the binder does meanwhile:
         # Delete on a Released volume destroys its data even if its claimRef just moved on.
-        if change.type != "DELETED" and _is_doomed(change.object):
+        if change.type != "DELETED" and is_doomed(change.object):
             self._control.ask(self.reclaim, (change.key, change.object["metadata"]["uid"]))
         if change.type != "DELETED":
             self._control.ask(self.decide_volume, change.key)
@@ -114,6 +108,17 @@ class Claims:
                 self._control.ask(self.decide_claim, Key(CLAIMS, ref["namespace"], ref["name"]))
         for claim in self._store.each(CLAIMS):
             if claim["spec"].get("volumeName") == change.key.name:
+                self._control.ask(self.decide_claim, self._store.registry[CLAIMS].key(claim))
+
+    def _wake_clones(self, source: Key) -> None:
+        for claim in self._store.each(CLAIMS, source.namespace):
+            origin = claim["spec"].get("dataSource") or {}
+            pending = claim["status"]["phase"] == "Pending"
+            if (
+                pending
+                and origin.get("name") == source.name
+                and claim["metadata"]["name"] != source.name
+            ):
                 self._control.ask(self.decide_claim, self._store.registry[CLAIMS].key(claim))
 
     def _wake_pending(self, namespace: str) -> None:
@@ -146,8 +151,8 @@ class Claims:
     def _hold(self, claim: Raw, volume: Raw | None) -> None:
         """A claim that names its volume is Bound, Lost or still waiting."""
         was_bound = BOUND in (claim["metadata"].get("annotations") or {})
-        if volume is not None and _may_hold(claim, volume):
-            if was_bound or _fits(claim, volume):
+        if volume is not None and may_hold(claim, volume):
+            if was_bound or fits(claim, volume):
                 self._bind(claim, volume)
             else:
                 text = f'Cannot bind to requested volume "{volume["metadata"]["name"]}"'
@@ -170,8 +175,8 @@ class Claims:
         tell(self._store, claim, reason, text, warning=True)
 
     def _search(self, key: Key, claim: Raw) -> None:
-        volumes = [v for v in self._store.each(VOLUMES) if not is_going(v) and _fits(claim, v)]
-        reserved = [v for v in volumes if v["spec"].get("claimRef") and _may_hold(claim, v)]
+        volumes = [v for v in self._store.each(VOLUMES) if not is_going(v) and fits(claim, v)]
+        reserved = [v for v in volumes if v["spec"].get("claimRef") and may_hold(claim, v)]
         if reserved:
             self._bind(claim, reserved[0])
             return
@@ -187,7 +192,7 @@ class Claims:
             text = "waiting for first consumer to be created before binding"
             tell(self._store, claim, "WaitForFirstConsumer", text)
             return
-        free = [v for v in volumes if not v["spec"].get("claimRef") and _phase(v) == "Available"]
+        free = [v for v in volumes if not v["spec"].get("claimRef") and phase_of(v) == "Available"]
         if free:
             self._bind(claim, min(free, key=lambda v: bytes_of(v["spec"]["capacity"]["storage"])))
         elif cls is None or cls["provisioner"] != DRIVER:
@@ -330,7 +335,7 @@ class Claims:
         volume = self._store.peek(key)
         if volume is None:
             return
-        if is_going(volume) and _phase(volume) != "Bound":
+        if is_going(volume) and phase_of(volume) != "Bound":
             self._store.edit(key, lambda obj: release(obj, _PV_PROTECTION))
             return
         ref = volume["spec"].get("claimRef") or {}
@@ -340,7 +345,7 @@ class Claims:
             return
         claim = self._store.peek(Key(CLAIMS, ref["namespace"], ref["name"]))
         if claim is None or claim["metadata"]["uid"] != ref["uid"]:
-            if _phase(volume) not in {"Released", "Failed"}:
+            if phase_of(volume) not in {"Released", "Failed"}:
                 self._turn(key, "Released")
         elif claim["spec"].get("volumeName") == key.name:
             self._turn(key, "Bound")
@@ -365,34 +370,3 @@ class Claims:
         self._tasks.start(("destroy", handle), self._folders.destroy(self._folders.volume(handle)))
         if not is_going(volume):
             delete(self._store, key)
-
-
-def _phase(volume: Raw) -> str:
-    return str((volume.get("status") or {}).get("phase", "Pending"))
-
-
-def _is_doomed(volume: Raw) -> bool:
-    policy = volume["spec"].get("persistentVolumeReclaimPolicy")
-    return _phase(volume) == "Released" and policy == "Delete"
-
-
-def _may_hold(claim: Raw, volume: Raw) -> bool:
-    """Whether the volume is free, or reserved for or bound to this very claim."""
-    ref, meta = volume["spec"].get("claimRef"), claim["metadata"]
-    if not ref:
-        return True
-    same = (ref["namespace"], ref["name"]) == (meta["namespace"], meta["name"])
-    return same and ref.get("uid") in {None, "", meta["uid"]}
-
-
-def _fits(claim: Raw, volume: Raw) -> bool:
-    wanted, given = claim["spec"], volume["spec"]
-    selector = wanted.get("selector")
-    return (
-        (wanted.get("storageClassName") or "") == (given.get("storageClassName") or "")
-        and wanted.get("volumeMode", "Filesystem") == given.get("volumeMode", "Filesystem")
-        and set(wanted["accessModes"]) <= set(given["accessModes"])
-        and bytes_of(wanted["resources"]["requests"]["storage"])
-        <= bytes_of(given["capacity"]["storage"])
-        and (selector is None or choosing.matches(selector, volume["metadata"].get("labels")))
-    )

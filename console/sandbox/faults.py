@@ -114,6 +114,12 @@ def expired(why: str) -> ApiError:
     return ApiError(410, "Expired", why)
 
 
+def too_large(limit: int) -> ApiError:
+    """413."""
+    text = f"Request entity too large: limit is {limit}"
+    return ApiError(413, "RequestEntityTooLarge", text)
+
+
 def unauthorized() -> ApiError:
     """401."""
     return ApiError(401, "Unauthorized", "Unauthorized")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.sandbox.choosing import value_at
-from console.sandbox.claims import handle_of
 from console.sandbox.kinds import CLAIMS, CONFIG_MAPS, NODE, SECRETS, VOLUMES, Key
+from console.sandbox.matching import handle_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,8 @@ class Mounts:
 
     def prepare(self, pod: Raw) -> Mounted:
         """Lay everything out; NotMountableError when something is not there yet."""
+        if pod["spec"].get("initContainers"):
+            raise NotMountableError("the sandbox runs no init containers")
         found: dict[str, Path] = {}
         handles: set[str] = set()
         for volume in pod["spec"].get("volumes") or ():
@@ -56,7 +58,7 @@ class Mounts:
                 found[name], handle = self._claim(pod["metadata"]["namespace"], claim)
                 handles.add(handle)
             elif "hostPath" in volume:
-                found[name] = Path(volume["hostPath"]["path"])
+                found[name] = _host_path(volume["hostPath"])
             else:
                 found[name] = self.home(pod) / "volumes" / name
                 found[name].mkdir(parents=True, exist_ok=True)
@@ -155,6 +157,15 @@ class Mounts:
                 data = self._data(resource_id, pod["metadata"]["namespace"], source[name])
                 return data.get(source[name]["key"], b"").decode()
         raise NotMountableError(f"the sandbox knows no value from {', '.join(source)}")
+
+
+def _host_path(source: Raw) -> Path:
+    path = Path(source["path"])
+    if not path.exists():
+        if source.get("type") in {"Directory", "File"}:
+            raise NotMountableError(f"hostPath type check failed: {path} is not there")
+        path.mkdir(parents=True)
+    return path
 
 
 def rewrites(container: Raw, mounted: Mounted, termination_log: Path) -> list[tuple[str, Path]]:

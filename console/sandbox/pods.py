@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from console.sandbox import faults, images, mounts, scheduling, status
+from console.sandbox.folders import CopyError
 from console.sandbox.kinds import CLAIMS, CONFIG_MAPS, NODE, PODS, SECRETS, Key
 from console.sandbox.logs import Log
 from console.sandbox.telling import is_going, tell
@@ -347,7 +348,7 @@ async def _stands_still(pid: int) -> None:
         if _thread_states(pid) <= {"T", "t", "Z", "X"}:
             return
         await asyncio.sleep(0.001)
-    raise TimeoutError(f"process {pid} does not stop")
+    raise CopyError(f"process {pid} does not stop")
 
 
 def _thread_states(pid: int) -> set[str]:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from console.sandbox import faults, schema
 from console.sandbox.faults import Cause
-from console.sandbox.kinds import CLAIMS, NAMESPACES, PODS, SERVICES, STORAGE_CLASSES, VOLUMES, Key
+from console.sandbox.kinds import (
+    CLAIMS,
+    CONFIG_MAPS,
+    CRDS,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SERVICES,
+    STORAGE_CLASSES,
+    VOLUMES,
+    Key,
+)
 from console.sandbox.store import copy_of
 
 if TYPE_CHECKING:
@@ -64,7 +75,9 @@ class Rules:
             self._check_namespace(resource, meta["name"], namespace)
         if resource.status:
             obj.pop("status", None)
+        _check_required(resource, obj)
         self._born(resource, obj)
+        _check_size(resource, obj)
         self._check_schema(resource, obj, strict=strict)
         return obj
 
@@ -208,6 +221,8 @@ class Rules:
             if field in old:
                 meta[field] = old[field]
         if not subresource:
+            _check_required(resource, obj)
+            _check_size(resource, obj)
             self._check_changes(resource, before, obj)
         self._check_schema(resource, obj, strict=strict)
         return obj
@@ -270,6 +285,46 @@ _SPEC_BORN = {
     NAMESPACES, PODS, CLAIMS, VOLUMES, SERVICES,
     "deployments.apps", "statefulsets.apps", "replicasets.apps", "jobs.batch",
 }  # fmt: skip
+
+
+_TEMPLATE = ("spec.template.spec.containers",)
+_REQUIRED = {
+    PODS: ("spec.containers",),
+    CLAIMS: ("spec.accessModes", "spec.resources.requests.storage"),
+    VOLUMES: ("spec.accessModes", "spec.capacity.storage"),
+    STORAGE_CLASSES: ("provisioner",),
+    "deployments.apps": _TEMPLATE,
+    "statefulsets.apps": _TEMPLATE,
+    "replicasets.apps": _TEMPLATE,
+    "jobs.batch": _TEMPLATE,
+    CRDS: ("spec.group", "spec.names.plural", "spec.names.kind", "spec.scope", "spec.versions"),
+}
+_DATA_LIMIT = 2**20
+
+
+def _check_required(resource: Resource, obj: Raw) -> None:
+    """What the controllers build on must be there; the rest of a built-in kind is free."""
+    wrong = [path for path in _REQUIRED.get(resource.id, ()) if not _at(obj, path)]
+    for path in ("spec.containers", *_TEMPLATE):
+        for number, container in enumerate(_at(obj, path) or ()):
+            wrong += [f"{path}[{number}].{n}" for n in ("name", "image") if not container.get(n)]
+    if wrong:
+        causes = [Cause(path, "FieldValueRequired", "Required value") for path in wrong]
+        raise faults.invalid(resource, obj["metadata"].get("name", ""), causes)
+
+
+def _check_size(resource: Resource, obj: Raw) -> None:
+    if resource.id not in {SECRETS, CONFIG_MAPS}:
+        return
+    parts = [*(obj.get("data") or {}).values()]
+    size = sum(len(part) for part in parts)
+    if resource.id == SECRETS:
+        size = size * 3 // 4
+    size += sum(len(part) * 3 // 4 for part in (obj.get("binaryData") or {}).values())
+    if size > _DATA_LIMIT:
+        text = f"Too long: may not be more than {_DATA_LIMIT} bytes"
+        cause = Cause("data", "FieldValueTooLong", text)
+        raise faults.invalid(resource, obj["metadata"]["name"], [cause])
 
 
 def _at(obj: Any, path: str) -> Any:

@@ -34,9 +34,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http_parser import RawRequestMessage
+    from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import RequestHandler
+
     from console.sandbox.kinds import Raw
     from console.sandbox.store import Change
 
+_BODY_LIMIT = 3 * 2**20  # as the real API server's
 VISITS = Path(__file__).with_name("manifests") / "visits.yaml"
 _OWN = ("volumes", "snapshots", "trash", "pods")
 
@@ -67,7 +73,7 @@ class Sandbox:
         identity = new_identity(self.folder)
         self.ca_pem = identity.ca_pem
         api = Api(self.store, self._rules, self.access, self._start_controllers())
-        server = web.Server(api.handle, handler_cancellation=True)
+        server = web.Server(api.handle, request_factory=_request, handler_cancellation=True)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=identity.context)
@@ -177,3 +183,17 @@ class Sandbox:
         if service is None or not deployment.get("status", {}).get("readyReplicas"):
             return ""
         return str((service["metadata"].get("annotations") or {}).get(URL, ""))
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """A request whose body may be as large as for the real API server."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, loop, client_max_size=_BODY_LIMIT
+    )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.sandbox import status
-from console.sandbox.claims import BOUND, SELECTED_NODE, claims_of
 from console.sandbox.kinds import CLAIMS, NODE, NODES, PODS, SERVICES, STORAGE_CLASSES, Key
+from console.sandbox.matching import BOUND, SELECTED_NODE, claims_of
 from console.sandbox.telling import is_going, tell
 from console.sandbox.workloads import is_ready
 

@@ -7,7 +7,6 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from console.sandbox.claims import handle_of
 from console.sandbox.deletion import delete, release
 from console.sandbox.folders import CopyError, Cut, quantity_of
 from console.sandbox.kinds import (
@@ -19,6 +18,7 @@ from console.sandbox.kinds import (
     VOLUMES,
     Key,
 )
+from console.sandbox.matching import handle_of
 from console.sandbox.store import now_text
 from console.sandbox.telling import is_going, tell
 

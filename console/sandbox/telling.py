@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.kinds import EVENTS, NAMESPACES, Key
@@ -20,17 +20,15 @@ def tell(store: Store, about: Raw, reason: str, message: str, *, warning: bool =
     home = store.peek(Key(NAMESPACES, "", namespace))
     if home is None or "deletionTimestamp" in home["metadata"]:
         return
-    for old in store.each(EVENTS, namespace):
-        same = (old["involvedObject"].get("uid"), old["reason"], old["message"])
-        if same == (meta["uid"], reason, message):
-            store.edit(Key(EVENTS, namespace, old["metadata"]["name"]), _again)
-            return
+    mark = hashlib.sha256(f"{meta['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
+    key = Key(EVENTS, namespace, f"{meta['name'][:200]}.{mark}")
+    if store.edit(key, _again) is not None:
+        return
     now = now_text()
-    name = f"{meta['name'][:200]}.{secrets.token_hex(8)}"
     store.add(
         store.registry[EVENTS],
         {
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": key.name, "namespace": namespace},
             "involvedObject": {
                 "apiVersion": about["apiVersion"],
                 "kind": about["kind"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,7 @@ async def test_bookmarks_carry_the_version(
         ("POST", MAPS, ["x"], 400),
         ("POST", MAPS, {}, 422),
         ("PUT", MAPS, {}, 405),
+        ("POST", "/api/v1/namespaces/home/pods", {"metadata": {"name": "x"}}, 422),
         ("GET", f"{MAPS}?continue=x", None, 400),
         ("GET", f"{MAPS}?labelSelector=a%20in", None, 400),
         ("GET", "/api/v2/pods", None, 404),
@@ -155,3 +157,14 @@ async def test_bad_requests(
     _map(sandbox, "one")
     status, told = await client.send(method, path, body)
     assert (status, told["status"]) == (code, "Failure")
+
+
+@pytest.mark.parametrize(("size", "code"), [(2**20, 201), (2**20 + 1, 422), (2**22, 413)])
+async def test_large_objects(sandbox: Sandbox, client: Client, size: int, code: int) -> None:
+    home(sandbox)
+    obj = {"metadata": {"name": "x"}, "data": {"a": "x" * size}}
+    headers = {"Authorization": f"Bearer {sandbox.token}"}
+    body = io.BytesIO(json.dumps(obj).encode())
+    async with client.session.post(f"{sandbox.url}{MAPS}", data=body, headers=headers) as answer:
+        assert answer.status == code
+        assert (await answer.json())["kind"] == ("ConfigMap" if code == 201 else "Status")
