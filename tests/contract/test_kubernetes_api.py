@@ -22,6 +22,24 @@ def home(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def shared(cluster: Cluster) -> Iterator[str]:
+    """A namespace for tests that only read or are refused; it has the ConfigMap `one`."""
+    with cluster.namespace() as name:
+        cluster.create(config_map(name, "one"))
+        yield name
+
+
+@pytest.fixture(scope="module")
+def tiers(cluster: Cluster) -> Iterator[str]:
+    """A namespace with three labelled ConfigMaps."""
+    with cluster.namespace() as name:
+        for each, tier in {"one": "front", "two": "back", "three": ""}.items():
+            labels = {"of": "choice"} | ({"tier": tier} if tier else {})
+            cluster.create(config_map(name, each, labels=labels))
+        yield name
+
+
+@pytest.fixture(scope="module")
 def group(cluster: Cluster) -> Iterator[str]:
     """The group of an established CRD `widgets`."""
     name = f"contract-{uuid.uuid4().hex[:8]}.example.com"
@@ -78,11 +96,10 @@ def test_names_are_generated(cluster: Cluster, home: str) -> None:
     ],
 )
 def test_what_is_wrong_is_said(
-    cluster: Cluster, home: str, verb: list[str], given: str, told: str
+    cluster: Cluster, shared: str, verb: list[str], given: str, told: str
 ) -> None:
-    cluster.create(config_map(home, "one"))
-    text = config_map(home, given) if given else ""
-    assert told in cluster.refused(*verb, "-n", home, given=text)
+    text = config_map(shared, given) if given else ""
+    assert told in cluster.refused(*verb, "-n", shared, given=text)
 
 
 def test_nothing_is_created_in_a_namespace_that_is_not_there(cluster: Cluster) -> None:
@@ -222,19 +239,13 @@ def test_lists_come_in_pages(cluster: Cluster, home: str) -> None:
         ("tier,tier!=back", {"one"}),
     ],
 )
-def test_labels_choose(cluster: Cluster, home: str, selector: str, chosen: set[str]) -> None:
-    tiers = {"one": "front", "two": "back", "three": ""}
-    for name, tier in tiers.items():
-        labels = {"of": "choice"} | ({"tier": tier} if tier else {})
-        cluster.create(config_map(home, name, labels=labels))
-    found = cluster.read("cm", "-n", home, "-l", f"of=choice,{selector}")
+def test_labels_choose(cluster: Cluster, tiers: str, selector: str, chosen: set[str]) -> None:
+    found = cluster.read("cm", "-n", tiers, "-l", f"of=choice,{selector}")
     assert {item["metadata"]["name"] for item in found["items"]} == chosen
 
 
-def test_fields_choose(cluster: Cluster, home: str) -> None:
-    for name in ("one", "two"):
-        cluster.create(config_map(home, name))
-    found = cluster.read("cm", "-n", home, "--field-selector=metadata.name=two")
+def test_fields_choose(cluster: Cluster, tiers: str) -> None:
+    found = cluster.read("cm", "-n", tiers, "--field-selector=metadata.name=two")
     assert [item["metadata"]["name"] for item in found["items"]] == ["two"]
 
 
@@ -288,8 +299,8 @@ def test_a_watch_may_begin_with_what_is_there(cluster: Cluster, home: str) -> No
         ({"size": 1, "unknown": 1}, 'unknown field "spec.unknown"'),
     ],
 )
-def test_a_schema_refuses(cluster: Cluster, home: str, group: str, spec: Raw, told: str) -> None:
-    assert told in cluster.refused("create", "-f", "-", given=_widget(home, group, "bad", spec))
+def test_a_schema_refuses(cluster: Cluster, shared: str, group: str, spec: Raw, told: str) -> None:
+    assert told in cluster.refused("create", "-f", "-", given=_widget(shared, group, "bad", spec))
 
 
 def test_a_schema_prunes_and_fills_in(cluster: Cluster, home: str, group: str) -> None:
