@@ -187,8 +187,60 @@ EXPLANATIONS: dict[str, Explanation] = {
     "repository.damage": Explanation(
         "A file of the repository is damaged", "Restore from another point, and verify the others."
     ),
-    "storage": Explanation(
+    "cut": Explanation(
+        "The snapshots could not be taken together",
+        "The attempt was thrown away whole; nothing of it stays. Mend the cause and back up again.",
+    ),
+    "snapshot": Explanation(
+        "A volume can't be snapshotted", "Look at the storage class and its VolumeSnapshotClass."
+    ),
+    "claim": Explanation(
+        "A volume claim stands in the way", "Look at the claim and its volume in the cluster."
+    ),
+    "volume": Explanation("A volume can't be handled as asked"),
+    "point": Explanation(
+        "The restore point can't be used as it is", "Use another copy of it, or another point."
+    ),
+    "restore": Explanation(
+        "The restore can't go on as asked", "What is in the target already is left as it is."
+    ),
+    "export": Explanation("The point can't be exported", "Choose a local, ready restore point."),
+    "backup": Explanation("The backup could not begin"),
+    "objects": Explanation(
+        "The application's objects can't be kept",
+        "Make room in the cluster, or export and retire old local points.",
+    ),
+    "adopt": Explanation(
+        "A snapshot could not be taken over safely",
+        "Nothing was deleted. Look at the object that is named.",
+    ),
+    "action": Explanation(
+        "The action may not be carried out",
+        "Ask for it anew; the message says why this one was refused.",
+    ),
+    "record": Explanation(
+        "A record of Kubehaven can't be read",
+        "Look at the object that is named; a newer Kubehaven may have written it.",
+    ),
+    "prepare": Explanation("The cluster could not be prepared"),
+    "get": Explanation("The file could not be fetched", "Choose an empty folder on this machine."),
+    "clusters": Explanation("The list of clusters can't be used"),
+    "store": Explanation(
         "The location's store refused the request", "Check bucket, credentials and network."
+    ),
+    "store.unavailable": Explanation(
+        "The location does not answer",
+        "Check the endpoint, the network and the proxy, then try again.",
+    ),
+    "store.denied": Explanation(
+        "The location refuses the credential", "Check the access key and this machine's clock."
+    ),
+    "store.no_store": Explanation(
+        "There is no such bucket or folder", "Check bucket, region and endpoint."
+    ),
+    "store.full": Explanation(
+        "The location is full",
+        "Make room in it, then start the work again; what is stored is kept.",
     ),
     "engine": Explanation("The engine could not do that"),
     "window.unexpected": Explanation(

@@ -162,6 +162,6 @@ def test_an_unknown_code_falls_back_to_its_parent_then_to_the_message() -> None:
     known = messages.problem_of("cluster.unreachable.dns", "no such host", subject="lab")
     assert known.title == "The cluster does not answer"
     assert known.text == "no such host"
-    unknown = messages.problem_of("volume.no_snapshot_class", "class x cannot", hint="use y")
+    unknown = messages.problem_of("novelty.first", "class x cannot", hint="use y")
     assert (unknown.title, unknown.text, unknown.hint) == ("class x cannot", "", "use y")
     assert "Next step: use y" in unknown.report()
