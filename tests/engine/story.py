@@ -16,7 +16,7 @@ import aiohttp
 
 from console.engine import ActionView, LocationDraft, RestoreRequest
 from console.engine.kube import KubeClient, read_kubeconfig
-from console.engine.model.kinds import SERVICES
+from console.engine.model.kinds import CLAIMS, NAMESPACES, PODS, SERVICES, RawObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -130,6 +130,34 @@ class Stage:
         async with KubeClient(read_kubeconfig(self.sandbox.kubeconfig)) as client:
             yield client
 
+    async def deploy_stamps(self) -> None:
+        """An application of two volumes that stamps both with the time every second."""
+        async with self.client() as client:
+            await client.create(
+                NAMESPACES,
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "stamps"}},
+            )
+            for name in ("one", "two"):
+                await client.create(CLAIMS, stamped_claim(name))
+            await client.create(PODS, STAMPS_POD)
+            await client.wait_for(
+                PODS,
+                "stamps",
+                "stamps",
+                lambda raw: raw.get("status", {}).get("phase") == "Running",
+                timeout_s=10,
+            )
+        volumes = self.folder / "sandbox" / "volumes"
+        for _ in range(200):
+            if len(list(volumes.glob("*/stamp"))) == 2:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("the writer stamps nothing")
+
+    def stamp_in(self, handle: str) -> int:
+        """The time, in nanoseconds, that stands in a snapshot."""
+        return int((self.folder / "sandbox" / "snapshots" / handle / "stamp").read_text())
+
     async def views(self, namespace: str = "visits", *, open_page: bool = False) -> int:
         """How often the page was opened; with `open_page`, open it first."""
         url = await self.page(namespace)
@@ -158,6 +186,47 @@ class Stage:
                     async with aiohttp.ClientSession() as session, session.get(f"{url}/count"):
                         return url
                 await asyncio.sleep(0.05)
+
+
+STAMPS_NAMESPACE: RawObject = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "stamps"},
+}
+STAMPS_POD: RawObject = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "stamps", "namespace": "stamps"},
+    "spec": {
+        "containers": [
+            {
+                "name": "writer",
+                "image": "sandbox.kubehaven.io/writer:1",
+                "args": ["/one", "/two"],
+                "volumeMounts": [
+                    {"name": "one", "mountPath": "/one"},
+                    {"name": "two", "mountPath": "/two"},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": name, "persistentVolumeClaim": {"claimName": name}} for name in ("one", "two")
+        ],
+    },
+}
+
+
+def stamped_claim(name: str) -> RawObject:
+    """A claim of the stamping application."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": "stamps"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "64Mi"}},
+        },
+    }
 
 
 def _url(service: dict[str, dict[str, dict[str, str]]]) -> str:

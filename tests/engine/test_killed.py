@@ -96,10 +96,12 @@ async def quiet_stage(bare_stage: Stage) -> Stage:
 
 
 async def test_backup(quiet_stage: Stage) -> None:
+    """A writer stamps both volumes every second: the volumes of a point are of one moment."""
     stage = quiet_stage
+    await stage.deploy_stamps()
 
     async def ask(_number: int) -> ActionRef:
-        return await stage.engine.actions.back_up(CLUSTER, "visits")
+        return await stage.engine.actions.back_up(CLUSTER, "stamps")
 
     async def check(row: ActionView) -> None:
         async with stage.client() as client:
@@ -117,13 +119,15 @@ async def test_backup(quiet_stage: Stage) -> None:
                 for raw in there
                 if raw["metadata"].get("labels", {}).get(LABEL_ACTION_UID) == row.uid
             } == kept
-            assert all(raw["spec"]["volumeSnapshotRef"]["namespace"] != "visits" for raw in there)
-            assert await client.list(SNAPSHOTS, "visits") == []
+            assert all(raw["spec"]["volumeSnapshotRef"]["namespace"] != "stamps" for raw in there)
+            assert await client.list(SNAPSHOTS, "stamps") == []
             manifests = await client.list(
                 SECRETS, NAMESPACE, labels=f"{mine},{LABEL_ROLE}=manifest"
             )
             assert len(manifests) == 1
-            assert contents[0]["status"]["cut"].get("spreadSeconds", 0) < 10
+        handles = [volume["snapshot"]["handle"] for volume in volumes]
+        stamps = [stage.stamp_in(handle) for handle in handles]
+        assert abs(stamps[0] - stamps[1]) < 10e9, "the volumes come from different moments"
 
     await killed_everywhere(stage, ask, check)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     ResultSink = Callable[["WorkerResult"], Awaitable[None]]
 
 JOB_DEADLINE_S = 7 * 24 * 3600.0
+START_DEADLINE_S = 15 * 60.0  # K10's "worker pod ready"
 TRIES = 3
 
 
@@ -155,33 +156,67 @@ async def clean_up(drive: Drive, action_uid: str) -> None:
 
 async def _follow(drive: Drive, job: RawObject, on_counters: CountersSink) -> WorkerResult | None:
     name = job["metadata"]["name"]
-    log = asyncio.get_running_loop().create_task(
-        _read_log(drive, name, on_counters), name=f"log:{name}"
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
+    log = loop.create_task(_read_log(drive, name, on_counters, started), name=f"log:{name}")
+    begun = loop.create_task(started.wait(), name=f"begun:{name}")
+    ended = loop.create_task(
+        drive.client.wait_for(JOBS, name, WORKERS_NAMESPACE, _has_ended, timeout_s=JOB_DEADLINE_S),
+        name=f"ended:{name}",
     )
     try:
-        ended = await drive.client.wait_for(
-            JOBS, name, WORKERS_NAMESPACE, _has_ended, timeout_s=JOB_DEADLINE_S
+        done, _ = await asyncio.wait(
+            {begun, ended}, timeout=START_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
         )
+        if not done:
+            raise await _not_started(drive, job)
+        return await _result(drive, await ended)
     finally:
-        log.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await log
-    return await _result(drive, ended)
+        for task in (log, begun, ended):
+            task.cancel()
+        await asyncio.gather(log, begun, ended, return_exceptions=True)
 
 
-async def _read_log(drive: Drive, job: str, on_counters: CountersSink) -> None:
+async def _not_started(drive: Drive, job: RawObject) -> WorkerFailed:
+    name = job["metadata"]["name"]
+    pods = await drive.client.list(PODS, WORKERS_NAMESPACE, labels=f"job-name={name}")
+    return WorkerFailed(
+        f"the worker did not begin within {START_DEADLINE_S / 60:.0f} minutes: "
+        f"{await _why(drive, job, pods)}",
+        subject=f"Job {WORKERS_NAMESPACE}/{name}",
+        hint="can the worker image be pulled, and is there room on a node?",
+        code="worker.not_started",
+    )
+
+
+async def _read_log(
+    drive: Drive, job: str, on_counters: CountersSink, started: asyncio.Event
+) -> None:
     """Live counters from the pod's log; a log that is lost is progress unknown, never a failure."""
+    try:
+        with contextlib.suppress(EngineError):
+            await _read_counters(drive, job, on_counters, started)
+    finally:
+        started.set()  # what can't be seen is no reason to call the worker stuck
+
+
+async def _read_counters(
+    drive: Drive, job: str, on_counters: CountersSink, started: asyncio.Event
+) -> None:
     decoder = msgspec.json.Decoder(WorkerCounters)
-    with contextlib.suppress(EngineError):
-        async for change in drive.client.follow(PODS, WORKERS_NAMESPACE, labels=f"job-name={job}"):
-            pods = getattr(change, "items", None) or [getattr(change, "object", None)]
-            running = next((p for p in pods if p and _is_running(p)), None)
+    pods = drive.client.follow(PODS, WORKERS_NAMESPACE, labels=f"job-name={job}")
+    async with contextlib.aclosing(pods) as changes:
+        async for change in changes:
+            seen = getattr(change, "items", None) or [getattr(change, "object", None)]
+            running = next((pod for pod in seen if pod and _is_running(pod)), None)
             if running is None:
                 continue
-            lines = drive.client.logs(WORKERS_NAMESPACE, running["metadata"]["name"], follow=True)
-            async for line in lines:
-                with contextlib.suppress(msgspec.MsgspecError):
-                    await on_counters(decoder.decode(line.encode()))
+            started.set()
+            name = running["metadata"]["name"]
+            lines = drive.client.logs(WORKERS_NAMESPACE, name, follow=True)
+            async with contextlib.aclosing(lines) as log:
+                async for line in log:
+                    with contextlib.suppress(msgspec.MsgspecError):
+                        await on_counters(decoder.decode(line.encode()))
             return
 
 
