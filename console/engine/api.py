@@ -35,9 +35,10 @@ from console.engine.controller.sessions import Sessions
 from console.engine.errors import NotFound, PlanError
 from console.engine.events import EventBus
 from console.engine.kube.lease import holder_id
+from console.engine.model.intent import Location
 from console.engine.model.kinds import CLAIMS, DEPLOYMENTS, LOCATIONS, NAMESPACES, STATEFUL_SETS
 from console.engine.model.names import NAMESPACE
-from console.engine.model.record import ACTION_KINDS, Location
+from console.engine.model.record import ACTION_KINDS
 from console.engine.model.views import PlannedObject
 from console.engine.model.wire import decode
 from console.engine.plan.restore_plan import to_preview
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     from console.engine.facade import LocationDraft, RestoreRequest
     from console.engine.kube import Write
     from console.engine.kube.lease import HostKind
-    from console.engine.model.record import ActionKind, RestorePointContent
+    from console.engine.model.points import RestorePointContent
+    from console.engine.model.record import ActionKind
     from console.engine.model.views import (
         ActionRef,
         ActionView,

@@ -10,17 +10,17 @@ import yaml
 from msgspec import inspect
 
 from console import resources_path
-from console.engine.model import kinds, record
+from console.engine.model import intent, kinds, points, record
 from console.engine.model.names import GROUP, VERSION
 
 KINDS: dict[kinds.Kind, type[record.Resource]] = {
     kinds.BACKUP_ACTIONS: record.BackupAction,
     kinds.EXPORT_ACTIONS: record.ExportAction,
     kinds.RESTORE_ACTIONS: record.RestoreAction,
-    kinds.RESTORE_POINTS: record.RestorePoint,
-    kinds.RESTORE_POINT_CONTENTS: record.RestorePointContent,
-    kinds.LOCATIONS: record.Location,
-    kinds.SETTINGS: record.Settings,
+    kinds.RESTORE_POINTS: points.RestorePoint,
+    kinds.RESTORE_POINT_CONTENTS: points.RestorePointContent,
+    kinds.LOCATIONS: intent.Location,
+    kinds.SETTINGS: intent.Settings,
 }
 
 

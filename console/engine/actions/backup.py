@@ -17,15 +17,8 @@ from console.engine.catalog.rediscover import complete_local
 from console.engine.errors import EngineError
 from console.engine.model.kinds import CLAIMS, NAMESPACES, RESTORE_POINT_CONTENTS, SECRETS
 from console.engine.model.names import LABEL_POINT, LABEL_ROLE, NAMESPACE, point_id
-from console.engine.model.record import (
-    Application,
-    BackupAction,
-    NamedRef,
-    PointManifest,
-    PointRef,
-    RestorePointContentSpec,
-    VolumeProgress,
-)
+from console.engine.model.points import Application, PointManifest, RestorePointContentSpec
+from console.engine.model.record import BackupAction, NamedRef, PointRef, VolumeProgress
 from console.engine.plan.select import decide
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.cutting import (

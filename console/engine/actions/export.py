@@ -29,17 +29,13 @@ from console.engine.model.kinds import (
     SECRETS,
 )
 from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE, exported_content_name
-from console.engine.model.record import (
-    ExportAction,
-    Failure,
-    NamedRef,
+from console.engine.model.points import (
     PointManifest,
-    PointRef,
     RestorePointContent,
     RestorePointContentSpec,
     VolumeArtifact,
-    VolumeProgress,
 )
+from console.engine.model.record import ExportAction, Failure, NamedRef, PointRef, VolumeProgress
 from console.engine.model.wire import encode
 from console.engine.plan.jobs import PackSource, pack_copy
 from console.engine.plan.snapshots import Origin, check_export

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from console.engine.catalog.locations import OpenLocation
     from console.engine.facade import RestoreRequest
     from console.engine.kube import KubeClient
-    from console.engine.model.record import RestorePointContent
+    from console.engine.model.points import RestorePointContent
 
     P = ParamSpec("P")
     T = TypeVar("T")

@@ -27,12 +27,7 @@ from console.engine.errors import (
 from console.engine.facade import RestoreRequest
 from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS
 from console.engine.model.names import ANNOTATION_RESTORED_BY, WORKERS_NAMESPACE
-from console.engine.model.record import (
-    Failure,
-    RestoreAction,
-    RestorePointContent,
-    VolumeProgress,
-)
+from console.engine.model.record import Failure, RestoreAction, VolumeProgress
 from console.engine.plan.placement import placement_of
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.handover import (
@@ -48,6 +43,7 @@ from console.engine.volumes.handover import (
 from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
 
 if TYPE_CHECKING:
+    from console.engine.model.points import RestorePointContent
     from console.engine.plan.restore_plan import PlannedItem, PlannedVolume, RestorePlan
 
 Run = ActionRun[RestoreAction]

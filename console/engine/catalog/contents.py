@@ -26,7 +26,7 @@ from console.engine.model.names import (
     LABEL_EXPORT_PROFILE,
     LABEL_POINT,
 )
-from console.engine.model.record import (
+from console.engine.model.points import (
     BoundPoint,
     PointManifest,
     RestorePointContent,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from console.engine.errors import EngineError
-from console.engine.model.record import PointManifest
+from console.engine.model.points import PointManifest
 from console.repository import NoSuchPath, Repository, Snapshot, read_file, walk
 from console.repository.location_keys import MARKER, RepositoryMarker, find_repositories
 from console.storage import below
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from console.engine.catalog.locations import OpenLocation
-    from console.engine.model.record import RestorePointContent
+    from console.engine.model.points import RestorePointContent
     from console.repository.location_keys import LocationKey
     from console.storage import ObjectStore
 

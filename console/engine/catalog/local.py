@@ -27,7 +27,7 @@ from console.engine.model.names import (
     NAMESPACE,
     derived_name,
 )
-from console.engine.model.record import PointManifest
+from console.engine.model.points import PointManifest
 from console.repository.object_packs import SealedPack, open_pack
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import base64
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.errors import LocationError
+from console.engine.model.intent import Location, LocationSpec
 from console.engine.model.kinds import LOCATIONS, SECRETS
 from console.engine.model.names import NAMESPACE, derived_name
-from console.engine.model.record import Location, LocationSpec
 from console.engine.model.wire import decode
 from console.repository.location_keys import LocationKey
 from console.storage import Credentials, ObjectStore, below, open_store

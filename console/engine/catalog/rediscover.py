@@ -17,13 +17,13 @@ from console.engine.catalog.contents import (
     make_content,
 )
 from console.engine.model.names import exported_content_name
-from console.engine.model.record import RestorePointContentSpec
+from console.engine.model.points import RestorePointContentSpec
 
 if TYPE_CHECKING:
     from console.engine.catalog.exported import FoundPoint
     from console.engine.catalog.locations import OpenLocation
     from console.engine.kube import KubeClient
-    from console.engine.model.record import PointManifest, RestorePointContent
+    from console.engine.model.points import PointManifest, RestorePointContent
 
 
 class Rediscovered(NamedTuple):

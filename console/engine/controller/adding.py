@@ -24,6 +24,14 @@ from console.engine.catalog.locations import (
     open_location_store,
 )
 from console.engine.errors import LocationError
+from console.engine.model.intent import (
+    CredentialRef,
+    FileStoreSpec,
+    Location,
+    LocationSpec,
+    LocationStatus,
+    ObjectStoreSpec,
+)
 from console.engine.model.kinds import LOCATIONS, SECRETS, RawObject
 from console.engine.model.names import (
     ANNOTATION_FULL_NAME,
@@ -33,15 +41,7 @@ from console.engine.model.names import (
     MANAGED_BY,
     NAMESPACE,
 )
-from console.engine.model.record import (
-    CredentialRef,
-    FileStoreSpec,
-    Location,
-    LocationSpec,
-    LocationStatus,
-    NamedRef,
-    ObjectStoreSpec,
-)
+from console.engine.model.record import NamedRef
 from console.engine.model.wire import decode, encode
 from console.repository.location_keys import (
     MARKER,

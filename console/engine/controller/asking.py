@@ -35,7 +35,6 @@ from console.engine.model.record import (
     ExportActionSpec,
     NamedRef,
     RestoreActionSpec,
-    RestorePointContent,
     Subject,
 )
 from console.engine.model.views import ActionRef
@@ -44,6 +43,7 @@ from console.engine.model.wire import encode
 if TYPE_CHECKING:
     from console.engine.facade import RestoreRequest
     from console.engine.kube import KubeClient
+    from console.engine.model.points import RestorePointContent
     from console.engine.model.record import ActionKind, Requester
 
 KIND_OF: dict[ActionKind, Kind] = {

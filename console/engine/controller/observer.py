@@ -25,6 +25,7 @@ from console.engine.controller.rows import (
 )
 from console.engine.errors import EngineError
 from console.engine.kube import Changed, Listed, Lost
+from console.engine.model.intent import Location
 from console.engine.model.kinds import (
     BACKUP_ACTIONS,
     CLAIMS,
@@ -38,12 +39,7 @@ from console.engine.model.kinds import (
     Kind,
     RawObject,
 )
-from console.engine.model.record import (
-    ActionKind,
-    Location,
-    RestorePointContent,
-    VolumeProgress,
-)
+from console.engine.model.points import RestorePointContent
 from console.engine.model.wire import decode
 
 if TYPE_CHECKING:
@@ -52,6 +48,7 @@ if TYPE_CHECKING:
     from console.engine.aiokit import TaskOwner
     from console.engine.events import EventBus
     from console.engine.kube import KubeClient
+    from console.engine.model.record import ActionKind, VolumeProgress
     from console.engine.model.views import ActionView, ApplicationView, PointView
     from console.engine.plan.queue import Waiting
 

@@ -11,7 +11,8 @@ from console.engine.plan.queue import Entry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from console.engine.model.record import Action, RestorePointContent
+    from console.engine.model.points import RestorePointContent
+    from console.engine.model.record import Action
     from console.engine.plan.queue import Waiting, Work
     from console.engine.volumes.slots import SlotTable
 

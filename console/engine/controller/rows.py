@@ -22,9 +22,7 @@ from console.engine.model.record import (
     ActionKind,
     BackupAction,
     ExportAction,
-    Location,
     RestoreAction,
-    RestorePointContent,
 )
 from console.engine.model.views import (
     ActionView,
@@ -41,7 +39,9 @@ from console.engine.model.views import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from console.engine.model.intent import Location
     from console.engine.model.kinds import RawObject
+    from console.engine.model.points import RestorePointContent
     from console.engine.plan.queue import Waiting
 
 _PLATFORM = re.compile(rf"^(kube-.*|openshift(-.*)?|default|{NAMESPACE}|{WORKERS_NAMESPACE})$")

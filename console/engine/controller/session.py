@@ -14,10 +14,10 @@ from console.engine.errors import ClusterError, DrivenElsewhere, EngineError, Lo
 from console.engine.events import Notice
 from console.engine.kube import KubeClient
 from console.engine.kube.lease import Lease
+from console.engine.model.intent import Settings, SettingsSpec
 from console.engine.model.kinds import CRDS, LEASES, NAMESPACES, RESTORE_POINT_CONTENTS, SETTINGS
 from console.engine.model.names import LEASE, NAMESPACE
 from console.engine.model.names import SETTINGS as SETTINGS_NAME
-from console.engine.model.record import Settings, SettingsSpec
 from console.engine.model.wire import decode
 from console.engine.volumes.drive import Drive, timestamp
 from console.engine.volumes.slots import SlotTable

@@ -12,14 +12,13 @@ from typing import Literal
 
 import msgspec
 
+from console.engine.model.points import PointKind, PointState
 from console.engine.model.record import (
     ActionKind,
     Failure,
     Fault,
     Outcome,
     Phase,
-    PointKind,
-    PointState,
     Step,
     VolumeProgress,
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from console.engine.model.kinds import Kind, RawObject
-    from console.engine.model.record import RestorePointContent, VolumeArtifact
+    from console.engine.model.points import RestorePointContent, VolumeArtifact
     from console.engine.plan.facts import LiveClass, LiveFacts
 
 

@@ -17,8 +17,8 @@ from console.engine.model.names import WORKERS_NAMESPACE
 from console.engine.plan.placement import ANYWHERE, Placement
 
 if TYPE_CHECKING:
+    from console.engine.model.intent import WorkerSettings
     from console.engine.model.kinds import RawObject
-    from console.engine.model.record import WorkerSettings
     from console.engine.plan.snapshots import Origin
 
 Command = Literal["init", "backup", "objects", "restore", "verify"]

@@ -16,7 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from console.engine.model.record import Slots
+    from console.engine.model.intent import Slots
 
 Work = Literal["snapshot", "export", "restore", "job"]
 Pool = Literal["jobs", "snapshots", "exports", "restores"]

@@ -15,7 +15,7 @@ import msgspec
 
 from console.engine.model.kinds import CLAIMS, NAMESPACES, Kind
 from console.engine.model.names import ANNOTATION_RESTORED_BY
-from console.engine.model.record import VolumeArtifact
+from console.engine.model.points import VolumeArtifact
 from console.engine.model.views import Blocker, PlannedObject, PointVolumeView, RestorePreview
 from console.engine.plan import findings
 from console.engine.plan.cautions import warnings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from console.engine.facade import RestoreRequest
     from console.engine.model.kinds import RawObject
-    from console.engine.model.record import RestorePointContent
+    from console.engine.model.points import RestorePointContent
 
 Verb = Literal["create", "keep"]
 

@@ -24,8 +24,9 @@ from console.engine.model.names import (
     WORKERS_NAMESPACE,
     derived_name,
 )
+from console.engine.model.points import SnapshotHandle, VolumeArtifact
 from console.engine.model.quantity import quantity_bytes, quantity_text
-from console.engine.model.record import NamedRef, SnapshotHandle, VolumeArtifact
+from console.engine.model.record import NamedRef
 from console.engine.model.views import Blocker
 from console.engine.plan.raw import (
     annotations_of,

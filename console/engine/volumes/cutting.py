@@ -25,7 +25,7 @@ from console.engine.model.names import (
     MANAGED_BY,
     WORKERS_NAMESPACE,
 )
-from console.engine.model.record import Cut, SnapshotHandle, VolumeArtifact
+from console.engine.model.points import Cut, SnapshotHandle, VolumeArtifact
 from console.engine.model.views import Blocker
 from console.engine.plan.snapshots import (
     Snapshottable,

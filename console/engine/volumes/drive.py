@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from console.engine.aiokit import BoundedExecutor
     from console.engine.kube import KubeClient
-    from console.engine.model.record import SettingsSpec, VolumeProgress
+    from console.engine.model.intent import SettingsSpec
+    from console.engine.model.record import VolumeProgress
     from console.engine.volumes.slots import SlotTable
 
 P = ParamSpec("P")

@@ -23,7 +23,7 @@ from console.engine.volumes.cutting import ensure
 
 if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
-    from console.engine.model.record import VolumeArtifact
+    from console.engine.model.points import VolumeArtifact
     from console.engine.plan.snapshots import Origin
     from console.engine.volumes.drive import Drive
 

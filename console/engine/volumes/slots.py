@@ -20,7 +20,7 @@ from console.engine.plan.queue import Entry, Schedule, schedule
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from console.engine.model.record import Slots
+    from console.engine.model.intent import Slots
     from console.engine.plan.queue import Work
 
 

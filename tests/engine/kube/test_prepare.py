@@ -12,7 +12,7 @@ from console import __version__
 from console.engine import errors
 from console.engine.kube.prepare import ANNOTATION_VERSION, draft, shown, wanted
 from console.engine.model import kinds
-from console.engine.model.record import Settings, SettingsSpec
+from console.engine.model.intent import Settings, SettingsSpec
 from console.engine.model.wire import decode
 
 if TYPE_CHECKING:

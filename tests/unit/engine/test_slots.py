@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from console.engine.model.record import Slots
+from console.engine.model.intent import Slots
 from console.engine.volumes.slots import SlotTable
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from console.engine.model.record import WorkerSettings
+from console.engine.model.intent import WorkerSettings
 from console.engine.plan.jobs import (
     DEFAULT_IMAGE,
     Command,

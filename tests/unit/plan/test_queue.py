@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.engine.model.record import Slots
+from console.engine.model.intent import Slots
 from console.engine.plan.queue import POOLS, Entry, schedule
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from console.engine.facade import RestoreRequest
 from console.engine.model import kinds
 from console.engine.model.kinds import Kind
-from console.engine.model.record import (
+from console.engine.model.points import (
     Application,
-    Meta,
     RestorePointContent,
     RestorePointContentSpec,
     RestorePointContentStatus,
     SnapshotHandle,
     VolumeArtifact,
 )
+from console.engine.model.record import Meta
 from console.engine.plan.facts import (
     LiveClass,
     LiveFacts,

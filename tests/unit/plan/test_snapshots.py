@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from console.engine.model.record import NamedRef, SnapshotHandle, VolumeArtifact
+from console.engine.model.points import SnapshotHandle, VolumeArtifact
+from console.engine.model.record import NamedRef
 from console.engine.model.views import Blocker
 from console.engine.plan import snapshots
 from console.engine.plan.snapshots import Origin, Snapshottable, check_claim, choose_class

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from console.engine.model.record import VolumeArtifact, WorkerSettings
+from console.engine.model.intent import WorkerSettings
+from console.engine.model.points import VolumeArtifact
 from console.engine.plan.jobs import PackSource, WorkerRequest, job_secret, pack_copy, worker_job
 from console.engine.plan.placement import Placement
 from console.engine.plan.sanitise import RestoreContext, sanitise

@@ -1,0 +1,101 @@
+"""What an administrator sets up in a cluster: locations and settings, as values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from console.engine.model.record import NamedRef, Record, Resource
+
+
+class ObjectStoreSpec(Record, frozen=True, kw_only=True):
+    """An S3 bucket."""
+
+    name: str  # bucket
+    objectStoreType: Literal["S3"] = "S3"
+    endpoint: str = ""
+    region: str = ""
+    path: str = ""  # prefix inside the bucket
+    pathStyle: bool = True
+    skipSSLVerify: bool = False
+
+
+class FileStoreSpec(Record, frozen=True, kw_only=True):
+    """A folder that every node and the desktop see under the same path (a shared mount)."""
+
+    path: str
+
+
+class CredentialRef(Record, frozen=True, kw_only=True):
+    """The Secret in `kubehaven` that holds the location's access key."""
+
+    secret: NamedRef
+    secretType: Literal["AwsAccessKey"] = "AwsAccessKey"
+
+
+class LocationSpec(Record, frozen=True, kw_only=True):
+    """Where exported points are stored."""
+
+    type: Literal["ObjectStore", "FileStore"]
+    objectStore: ObjectStoreSpec | None = None
+    fileStore: FileStoreSpec | None = None
+    credential: CredentialRef | None = None
+    caBundle: str = ""
+    readOnly: bool = False
+    allowedNamespaces: tuple[str, ...] = ()
+    keyId: str = ""  # id of the location key, as in <prefix>/kubehaven.json
+
+
+class LocationStatus(Record, frozen=True, kw_only=True):
+    """Whether the location can be used."""
+
+    validation: Literal["", "Success", "Failed"] = ""
+    recoveryKit: bool = False  # the kit was saved and read back
+    error: str = ""
+    checkedAt: str = ""
+
+
+class Slots(Record, frozen=True, kw_only=True):
+    """How much may run at once."""
+
+    jobs: int = 9
+    snapshots: int = 10
+    exports: int = 10
+    exportsPerAction: int = 3
+    restores: int = 10
+    restoresPerAction: int = 3
+
+
+class WorkerSettings(Record, frozen=True, kw_only=True):
+    """How worker pods are made."""
+
+    image: str = ""
+    imagePullSecrets: tuple[str, ...] = ()
+    nodeSelector: dict[str, str] = msgspec.field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+    priorityClassName: str = ""
+    cpu: str = "1"
+    memory: str = "400Mi"
+
+
+class SettingsSpec(Record, frozen=True, kw_only=True):
+    """Settings of a cluster; one object, `default`."""
+
+    slots: Slots = Slots()
+    workers: WorkerSettings = WorkerSettings()
+    snapshotDeadlineSeconds: int = 600
+    objectsBudgetMiB: int = 64
+
+
+class Location(Resource, frozen=True, kw_only=True):
+    """A Location in the cluster."""
+
+    spec: LocationSpec
+    status: LocationStatus = LocationStatus()
+
+
+class Settings(Resource, frozen=True, kw_only=True):
+    """The Settings of a cluster."""
+
+    spec: SettingsSpec = SettingsSpec()
