@@ -25,7 +25,7 @@ from console.engine.errors import (
     NotFound,
 )
 from console.engine.facade import RestoreRequest
-from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS
+from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS, RawObject
 from console.engine.model.names import ANNOTATION_RESTORED_BY, WORKERS_NAMESPACE
 from console.engine.model.record import Failure, RestoreAction, VolumeProgress
 from console.engine.plan.placement import placement_of
@@ -276,40 +276,39 @@ async def _copy(
     snapshot = volume.artifact.repositorySnapshot
     if await is_filled(run.drive, claim, snapshot):
         return
-    workloads = [item.obj for wave in made.waves for item in wave]
     request = target.request(
         "restore",
         origin=origin,
         step="restore",
         subject=name,
-        job={
-            "pvc": name,
-            "hostname": content.spec.clusterUID,
-            "snapshot": snapshot,
-        },
+        job={"pvc": name, "hostname": content.spec.clusterUID, "snapshot": snapshot},
         claim=claim,
-        placement=placement_of(name, workloads),
+        placement=placement_of(name, _workloads(made)),
     )
 
     async def on_counters(counters: WorkerCounters) -> None:
         await run.set_volume(progress_of(run.volume(name), counters))
 
-    async def on_result(_result: WorkerResult) -> None:
+    async def on_result(result: WorkerResult) -> None:
+        # what failed is in the record before the claim says that it need not be filled again
+        for item in result.failures:
+            run.fail(Failure(code=item.code, message=item.message, object=f"{name}:{item.path}"))
+        await run.set_volume(finished(run.volume(name), result), force=True)
         await note_filled(run.drive, claim, snapshot)
 
     await run.set_volume(msgspec.structs.replace(run.volume(name), state="running"))
-    label = f"restore of {content.spec.application.name}/{name}"
-    result = await run_job(
+    await run_job(
         run.drive,
         request,
         work="restore",
-        label=label,
+        label=f"restore of {content.spec.application.name}/{name}",
         on_counters=on_counters,
         on_result=on_result,
     )
-    for failed in result.failures:
-        run.fail(Failure(code=failed.code, message=failed.message, object=f"{name}:{failed.path}"))
-    await run.set_volume(finished(run.volume(name), result))
+
+
+def _workloads(made: RestorePlan) -> list[RawObject]:
+    return [item.obj for wave in made.waves for item in wave]
 
 
 async def _create(run: Run, item: PlannedItem, limit: asyncio.Semaphore) -> None:
