@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from console.engine import errors
-from console.engine.kube import KubeClient, Write
+from console.engine.kube import KubeClient, Write, connection
 from console.engine.model.kinds import CONFIG_MAPS, NAMESPACES, PODS, Kind
 from console.engine.model.record import Requester
 from tests.engine.kube.scripted import (
@@ -155,7 +155,8 @@ async def test_an_answer_that_is_no_json(script: Script, client: KubeClient) -> 
     assert caught.value.code == "cluster.answer"
 
 
-async def test_no_connection() -> None:
+async def test_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_TRIES", 2)
     async with serving() as gone:
         access = access_to(gone)
     async with KubeClient(access) as client:
@@ -368,8 +369,6 @@ async def test_a_list_of_events_survives_json(script: Script, client: KubeClient
 async def test_a_server_that_is_too_slow(
     script: Script, client: KubeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from console.engine.kube import connection
-
     async def never(_: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         return web.Response()

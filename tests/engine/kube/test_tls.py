@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from console.engine import errors
-from console.engine.kube import KubeClient
+from console.engine.kube import KubeClient, connection
 from console.engine.kube.tls import tls_context
 from tests.engine.kube.authorities import Authority, Pair, private, server_context
 from tests.engine.kube.scripted import Script, access_to, client_of, reply, serving
@@ -28,6 +28,12 @@ async def server(folder: Path, pair: Pair, *, clients: bytes = b"") -> AsyncIter
     async with serving(server_context(folder, pair, clients=clients)) as script:
         script.on("GET /version", reply({"gitVersion": "v1.30.0"}))
         yield script
+
+
+@pytest.fixture(autouse=True)
+def _one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal stays one: what is refused need not be refused five times."""
+    monkeypatch.setattr(connection, "MAX_TRIES", 1)
 
 
 async def refusal(script: Script, **access: Any) -> errors.Unreachable:
