@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,6 +184,18 @@ def test_restics_exclusive_lock_stops_us(repo: Repository, restic: Restic, tmp_p
         process.send_signal(signal.SIGCONT)
         process.communicate()
     assert process.returncode == 0
+
+
+def test_several_write_at_once(repo: Repository, restic: Restic, tmp_path: Path) -> None:
+    copy_real_files(tmp_path / "source", max_files=400)
+    others = [Repository.open(repo.store, PASSWORD) for _ in range(2)]
+    with ThreadPoolExecutor(3) as pool:
+        ours = [pool.submit(back_up, other, tmp_path / "source") for other in others]
+        theirs = pool.submit(restic.back_up, tmp_path / "source")
+        assert {future.result().tree for future in ours} == {ours[0].result().tree}
+        theirs.result()
+    restic.check()
+    assert check(repo, read_data=True).snapshots == 3
 
 
 NAMES = st.lists(

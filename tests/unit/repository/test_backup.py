@@ -342,10 +342,11 @@ def test_a_killed_backup_leaves_a_valid_repository(tmp_path: Path, writes: int) 
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "now\n"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "now\n"
+        finally:
+            process.send_signal(signal.SIGKILL)
 
     repo = Repository.open(FileStore(folder), PASSWORD)
     assert repo.snapshots() == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +31,7 @@ from console.repository.packing import BlobWriter
 from tests.builders.trees import differences, make_odd_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -239,6 +242,30 @@ def test_paths_longer_than_the_system_takes(repo: Repository, tmp_path: Path) ->
     assert (result.outcome, result.files, result.dirs) == ("Complete", 1, 31)
     restored = restore_tree(repo, repo.find_snapshot("latest"), tmp_path / "target")
     assert (restored.outcome, restored.files, restored.dirs) == ("Complete", 1, 31)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(words, check=False).returncode:
+        pytest.skip("mounting is not allowed here; run `make test` as root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_ends_a_restore(repo: Repository, small_disk: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(10):
+        (source / str(number)).write_bytes(os.urandom(900_000))
+    back_up(repo, source)
+    with pytest.raises(TargetUnfit, match="No space") as caught:
+        restore_tree(repo, repo.find_snapshot("latest"), small_disk / "t")
+    assert "make room" in caught.value.hint
+    assert list(repo.store.list("locks/")) == []
 
 
 def test_zeros_become_holes_wherever_they_lie(tmp_path: Path) -> None:
