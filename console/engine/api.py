@@ -7,6 +7,7 @@ cluster, one stream of events. Groups by noun; every call connects what it needs
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,8 @@ async def open_engine(
         home: Where the list of clusters lies; by default this user's configuration folder.
         on_write: Called after every write to any cluster (tests hang faults there).
     """
+    # big lists are many small objects: the collector's defaults stall the loop for 100 ms
+    gc.set_threshold(100_000, 50, 100)
     engine = Engine(home_folder(home), host_kind=host_kind, on_write=on_write)
     try:
         yield engine

@@ -197,7 +197,6 @@ EXPLANATIONS: dict[str, Explanation] = {
     "claim": Explanation(
         "A volume claim stands in the way", "Look at the claim and its volume in the cluster."
     ),
-    "volume": Explanation("A volume can't be handled as asked"),
     "point": Explanation(
         "The restore point can't be used as it is", "Use another copy of it, or another point."
     ),

@@ -36,6 +36,7 @@ A = TypeVar("A", bound=Action)
 
 MAX_FAILURES = 50
 MAX_VOLUMES = 500
+MAX_MESSAGE, MAX_HINT = 4096, 1024  # characters, as in resources/crds
 STATUS_EVERY_S = 5.0
 
 
@@ -161,6 +162,7 @@ class ActionRun(Generic[A]):
 
     def fail(self, failure: Failure) -> None:
         """Remember one thing that went wrong; only the first fifty are kept."""
+        failure = _clipped(failure)
         if failure in self.status.failures or len(self.status.failures) >= MAX_FAILURES:
             return
         self.status = msgspec.structs.replace(
@@ -212,6 +214,16 @@ async def carry_out(run: ActionRun[A], specs: tuple[StepSpec[A], ...]) -> None:
         await run.begin(spec.name)
         detail = await spec.do(run)
         await run.end(spec.name, detail)
+
+
+def _clipped(failure: Failure) -> Failure:
+    """A failure that fits the record: a path may be longer than the schema allows."""
+    return msgspec.structs.replace(
+        failure,
+        message=failure.message[:MAX_MESSAGE],
+        object=failure.object[:MAX_MESSAGE],
+        hint=failure.hint[:MAX_HINT],
+    )
 
 
 def _progress(before: int, volumes: tuple[VolumeProgress, ...]) -> int:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from console.engine.actions.run import ActionRun, carry_out, planned_steps
+from console.engine.actions.run import (
+    MAX_HINT,
+    MAX_MESSAGE,
+    ActionRun,
+    carry_out,
+    planned_steps,
+)
 from console.engine.errors import ClusterError, EngineError, LostLease, NotFound
 from console.engine.model.record import Failure, Fault
 from console.repository import RepositoryError
@@ -131,7 +137,9 @@ def fault_of(error: EngineError | StoreError | RepositoryError) -> Fault:
     cause = error.__cause__
     return Fault(
         code=error.code,
-        message=f"{error.subject}: {error.message}" if error.subject else error.message,
-        hint=error.hint,
-        cause=f"{type(cause).__name__}: {cause}"[:256] if cause else "",
+        message=(f"{error.subject}: {error.message}" if error.subject else error.message)[
+            :MAX_MESSAGE
+        ],
+        hint=error.hint[:MAX_HINT],
+        cause=type(cause).__name__ if cause else "",  # its text may hold addresses
     )

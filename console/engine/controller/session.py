@@ -169,8 +169,12 @@ class ClusterSession:
             self.state, self.driven_by = "elsewhere", error.holder
             self._on_change()
             raise
+        try:
+            settings = await self._settings()
+        except EngineError:
+            await lease.release()
+            raise
         self._lease = lease
-        settings = await self._settings()
         self._slots = SlotTable(settings.slots, on_change=self._wake)
         self._driving = TaskOwner(f"drive:{self.name}")
         drive = Drive(

@@ -25,6 +25,7 @@ Command = Literal["init", "backup", "objects", "restore", "verify"]
 
 DEFAULT_IMAGE = f"kubehaven/kubehaven:{__version__}"
 CONTAINER = "worker"
+WORKER_ACCOUNT = "kubehaven-worker"  # made by *prepare*; holds no right
 TERMINATION_LOG = "/dev/termination-log"
 _JOB_DIR = "/kubehaven/job"
 _JOB_FILE = "job.json"
@@ -150,6 +151,7 @@ def _pod_spec(request: WorkerRequest, settings: WorkerSettings) -> dict[str, Any
     volumes, mounts = _volumes(request)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
+        "serviceAccountName": WORKER_ACCOUNT,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_S,

@@ -163,9 +163,10 @@ class _Planner:
         kind = self._kind(obj)
         made, changes = sanitise(obj, context=self.context)
         there = self._there.get((kind.resource, name_of(made)))
-        if there and not self._is_ours(there):
+        ours = there is not None and self._is_ours(there)
+        if there and not ours:
             self.blockers.append(findings.exists(kind, self.context.target_namespace, made))
-        return PlannedItem(kind=kind, obj=made, changes=changes, done=bool(there))
+        return PlannedItem(kind=kind, obj=made, changes=changes, done=ours)
 
     def namespace(self, stored: tuple[RawObject, ...]) -> PlannedItem:
         target, live = self.context.target_namespace, self.live

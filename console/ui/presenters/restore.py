@@ -163,16 +163,18 @@ def point_title(point: PointView) -> str:
 def preview_text(preview: RestorePreview, point: PointView, *, blocked: str = "") -> PreviewText:
     """A preview in words; what blocks comes first."""
     target = fmt.visible(preview.target)
-    blockers = tuple(_problem(one, "bad") for one in preview.blockers)
+    blockers = _problems(preview.blockers, "bad")
     if blockers:
         left = tr_count(
-            "{n} thing blocks this restore.", "{n} things block this restore.", len(blockers)
+            "{n} thing blocks this restore.",
+            "{n} things block this restore.",
+            len(preview.blockers),
         )
         blocked = blocked or left
     return PreviewText(
         sentence=_sentence(preview),
         blockers=blockers,
-        warnings=tuple(_problem(one, "warn") for one in preview.warnings),
+        warnings=_problems(preview.warnings, "warn"),
         objects=preview.objects,
         steps=_steps(preview, point),
         confirm=_confirm_text(fmt.visible(point.application), target, preview.cluster),
@@ -240,7 +242,25 @@ def _steps(preview: RestorePreview, point: PointView) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def _problem(one: Blocker, level: str) -> Problem:
-    known = problem_of(one.code, one.message, subject=one.object, hint=one.hint)
+NAMED = 4  # objects that a note names before it counts the rest
+
+
+def _problems(found: Sequence[Blocker], level: str) -> tuple[Problem, ...]:
+    """One note for each kind of fault, however many objects have it."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        groups.setdefault((one.code, one.message, one.hint), []).append(one.object)
+    return tuple(
+        _problem(code, message, hint, objects=objects, level=level)
+        for (code, message, hint), objects in groups.items()
+    )
+
+
+def _problem(code: str, message: str, hint: str, *, objects: list[str], level: str) -> Problem:
+    known = problem_of(code, message, subject=tr(", ").join(objects), hint=hint)
+    shown = [fmt.visible(name) for name in objects if name][:NAMED]
+    rest = len(objects) - len(shown)
+    if shown and rest:
+        shown.append(tr_count("{n} more", "{n} more", rest))
     # a plan's own message says more than the general title of its code
-    return msgspec.structs.replace(known, title=one.message, text="", level=level)
+    return msgspec.structs.replace(known, title=message, text=tr(", ").join(shown), level=level)

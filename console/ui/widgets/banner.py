@@ -71,7 +71,7 @@ def problem_banner(
     problem: Problem, on_close: Callable[[], None] | None = None, *, narrow: bool = False
 ) -> Banner:
     """A fault with its object, cause and next step, and a *Copy*."""
-    where = f"{problem.subject}: " if problem.subject else ""
+    where = f"{problem.subject}: " if problem.subject and problem.subject != problem.text else ""
     lines = [f"{where}{problem.text}" if problem.text else "", problem.hint]
     made = Banner(
         problem.level, problem.title, "\n".join(part for part in lines if part), narrow=narrow
