@@ -10,15 +10,17 @@ credential is taken from a `.netrc`.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import ssl
 import urllib.request
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from multidict import CIMultiDict
@@ -232,7 +234,21 @@ def _api_client(access: ClusterAccess, context: ssl.SSLContext) -> ApiClient:
     # aiohttp would silently send PUT and DELETE again on a reused connection that broke: the
     # second one may fail its precondition although the first was carried out.
     rest.pool_manager._retry_connection = False
+    connector = rest.pool_manager.connector
+    if connector is not None:  # it is until the pool is closed
+        made = functools.partial(_CutHandler, loop=asyncio.get_running_loop())
+        connector._factory = cast("functools.partial[ResponseHandler]", made)
     return client
+
+
+class _CutHandler(ResponseHandler):
+    """Cuts a connection that is not used again, as aiohttp does with idle ones.
+
+    A polite TLS close waits for the other side, and would outlive a loop that ends meanwhile.
+    """
+
+    def close(self) -> None:
+        self.abort()
 
 
 async def _stay(

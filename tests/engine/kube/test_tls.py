@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from console.engine import errors
@@ -172,3 +175,36 @@ async def test_an_encrypted_key_asks_nobody() -> None:
     async with client_of(script, client_cert=pair.cert, client_key=key) as client:
         with pytest.raises(errors.KubeconfigError, match="encrypted"):
             await client.version()
+
+
+async def test_a_connection_that_is_not_used_again_is_cut_and_not_closed_politely(
+    tmp_path: Path,
+) -> None:
+    asked = asyncio.Event()
+
+    async def never(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async with server(tmp_path, AUTHORITY.server()) as script:
+        script.on("GET /version", never)
+        port = int(script.base.rpartition(":")[2])
+        async with client_of(script, ca=AUTHORITY.pem) as client, asyncio.TaskGroup() as group:
+            task = group.create_task(client.version())
+            await asked.wait()
+            assert open_to(port) == 1
+            task.cancel()
+        await asyncio.sleep(0)
+        assert open_to(port) == 0
+
+
+def open_to(port: int) -> int:
+    """How many connections of this process to a port are open."""
+    count = 0
+    for transport in gc.get_objects():
+        if type(transport).__name__ == "_SelectorSocketTransport":
+            peer = transport.get_extra_info("peername")
+            is_open = transport.get_extra_info("socket").fileno() != -1
+            count += is_open and peer is not None and peer[1] == port
+    return count
