@@ -324,7 +324,7 @@ def test_a_killed_backup_leaves_a_valid_repository(tmp_path: Path, writes: int) 
     for number in range(30):
         _random_file(source / str(number), 400_000, seed=number)
     script = f"""
-        import sys, threading
+        import os, sys, threading
         from pathlib import Path
         import console.repository as r, console.repository.packing as packing
         from console.storage import FileStore
@@ -334,7 +334,7 @@ def test_a_killed_backup_leaves_a_valid_repository(tmp_path: Path, writes: int) 
         r.init_repository(store, {PASSWORD!r})
         def hook(number, name):
             if number > {writes}:
-                print("now", flush=True)
+                os.write(1, b"now\\n")  # in one piece: several threads may come here
                 threading.Event().wait()
         repo = r.Repository.open(HookedStore(store, hook), {PASSWORD!r})
         r.back_up(repo, Path({str(source)!r}))
