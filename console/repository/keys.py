@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from console.repository.errors import Damage, DamagedKey, WrongPassword
+from console.repository.listing import list_files
 
 if TYPE_CHECKING:
     from console.repository.kernel import Bytes
@@ -152,9 +153,9 @@ def make_key_file(key: DataKey, password: bytes, *, username: str, hostname: str
 
 
 def list_keys(store: ObjectStore) -> list[KeyInfo]:
-    """Every key file that can be read; needs no password."""
+    """Every key file, without what is secret; needs no password. `DamagedKey` for a bad one."""
     found = []
-    for name in sorted(info.name for info in store.list("keys/")):
+    for name in list_files(store, "keys/"):
         content = _read_key_file(name, store.get(name))
         found.append(
             KeyInfo(name.rpartition("/")[2], content.username, content.hostname, content.created)

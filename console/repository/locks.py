@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.repository.errors import Damage, LockLost, RepositoryLocked
+from console.repository.listing import list_files
 from console.repository.messages import load_message, save_message
 from console.repository.trees import format_time, parse_time
 from console.storage.errors import NoSuchObject, StoreError
@@ -130,18 +131,18 @@ class HeldLock:
 def list_locks(store: ObjectStore, key: DataKey) -> list[tuple[str, Lock]]:
     """Every lock with its name in the store; one that can't be read is `RepositoryLocked`."""
     found = []
-    for info in list(store.list("locks/")):
+    for name in list_files(store, "locks/"):
         try:
-            raw = load_message(store, key, info.name, Damage)
+            raw = load_message(store, key, name, Damage)
             lock = msgspec.json.decode(raw, type=Lock)
             parse_time(lock.time)
         except NoSuchObject:
             continue  # given back meanwhile
         except (Damage, msgspec.DecodeError, ValueError) as fault:
             raise RepositoryLocked(
-                f"{info.name} is a lock that can't be read: {fault}",
-                subject=info.name,
+                f"{name} is a lock that can't be read: {fault}",
+                subject=name,
                 hint="when nobody works on the repository, delete this file",
             ) from fault
-        found.append((info.name, lock))
+        found.append((name, lock))
     return found

@@ -31,6 +31,7 @@ from console.repository.keys import (
     find_data_keys,
     make_key_file,
 )
+from console.repository.listing import list_files
 from console.repository.locks import HeldLock
 from console.repository.messages import load_message, save_message
 from console.repository.portable import PortableKernel
@@ -276,7 +277,7 @@ class Repository:
             except Damage as fault:
                 return fault
 
-        names = sorted(info.name for info in self.store.list(folder))
+        names = list_files(self.store, folder)
         for name, loaded in map_ahead(load, names, threads=FETCHERS):
             if isinstance(loaded, bytes):
                 yield name, loaded
@@ -295,7 +296,7 @@ def _config(store: ObjectStore) -> bytes | None:
 
 def _key_names(store: ObjectStore) -> list[str]:
     try:
-        return sorted(info.name for info in store.list("keys/"))
+        return list_files(store, "keys/")
     except NoSuchStore:  # a folder that the first write makes
         return []
 

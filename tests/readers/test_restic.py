@@ -26,6 +26,7 @@ from console.repository import (
     restore_tree,
     walk,
 )
+from console.repository.listing import list_files
 from console.storage import FileStore
 from tests.builders.trees import add_socket, copy_real_files, differences, make_odd_tree
 from tests.fakes.restic import PASSWORD, find_restic, wait_until
@@ -162,7 +163,7 @@ def test_we_respect_restics_locks(repo: Repository, restic: Restic, tmp_path: Pa
     """Restic holds its shared lock while it waits for its input."""
     (tmp_path / "source").mkdir()
     with restic.start("backup", "--stdin") as process:
-        wait_until(lambda: list(repo.store.list("locks/")) != [])
+        wait_until(lambda: list_files(repo.store, "locks/") != [])
         with pytest.raises(RepositoryLocked) as caught, repo.lock(exclusive=True):
             pass
         assert str(process.pid) in str(caught.value)
@@ -177,7 +178,7 @@ def test_we_respect_restics_locks(repo: Repository, restic: Restic, tmp_path: Pa
 def test_restics_exclusive_lock_stops_us(repo: Repository, restic: Restic, tmp_path: Path) -> None:
     """Stopped with SIGSTOP as soon as its lock is there; it waits 0.2 s after writing it."""
     with restic.start("check") as process:
-        wait_until(lambda: list(repo.store.list("locks/")) != [])
+        wait_until(lambda: list_files(repo.store, "locks/") != [])
         process.send_signal(signal.SIGSTOP)
         with pytest.raises(RepositoryLocked, match="exclusively"):
             back_up(repo, tmp_path)

@@ -24,6 +24,7 @@ from console.repository import (
     UnsupportedVersion,
     WrongPassword,
     back_up_objects,
+    check,
     init_repository,
     list_keys,
 )
@@ -169,6 +170,20 @@ def test_a_damaged_snapshot_names_its_file(store: MemoryStore, repo: Repository)
     seen: list[Damage] = []
     assert [s.id for s in repo.snapshots(on_damage=seen.append)] == [kept]
     assert len(seen) == 1
+
+
+def test_what_a_killed_restic_left_half_written_is_no_file(
+    store: MemoryStore, repo: Repository
+) -> None:
+    """Restic's local backend writes `<id>-tmp-<number>` first; a key may be among it."""
+    back_up_objects(repo, [("a", b"1")])
+    for folder in ("keys/", "locks/", "index/", "snapshots/", "data/00/"):
+        store.put(f"{folder}{'0' * 64}-tmp-726716268", b"half")
+        store.put(f"{folder}README", b"somebody's note")
+    again = Repository.open(store, PASSWORD)
+    assert len(list_keys(store)) == len(again.snapshots()) == 1
+    with again.lock(exclusive=True):
+        assert check(again, read_data=True).problems == ()
 
 
 def test_what_is_read_only_writes_nothing(store: MemoryStore, repo: Repository) -> None:
