@@ -128,12 +128,14 @@ async def _line_from_terminal() -> str:
 
 def _run(work: Work, arguments: argparse.Namespace) -> int:
     def command() -> int:
-        before = signal.getsignal(signal.SIGTERM)
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.getsignal(number) for number in numbers]
         try:
             return asyncio.run(_work(work, arguments))
         finally:
             if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # asyncio leaves the default behind
+                for number, handler in zip(numbers, before, strict=True):
+                    signal.signal(number, handler)  # asyncio leaves the defaults behind
 
     return guarded(command, json=arguments.output == "json")
 
@@ -158,9 +160,35 @@ def guarded(command: Callable[[], int], *, json: bool) -> int:
 
 
 async def _work(work: Work, arguments: argparse.Namespace) -> int:
-    main = asyncio.current_task()
-    with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to handle
-        if main is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
     async with open_engine(arguments.home) as engine:
-        return await work(Session(engine, arguments))
+        with _Signals():
+            return await work(Session(engine, arguments))
+
+
+class _Signals:
+    """Ctrl+C and SIGTERM cancel what runs inside, not the engine's own end; a second one ends all.
+
+    Where the loop takes no signals (Windows, other threads), they do what they always do.
+    """
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._asked = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, self._take)
+
+    def __exit__(self, *_: object) -> None:
+        self._task = None
+
+    def _take(self) -> None:
+        if self._asked:
+            os._exit(INTERRUPTED)
+        self._asked = True
+        if self._task is not None:
+            self._task.cancel()

@@ -6,11 +6,13 @@ import asyncio
 import ssl
 import threading
 import urllib.request
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from console.sandbox import Sandbox
+from console.sandbox.background import SandboxError
 from console.sandbox.kinds import NAMESPACES, Key
 
 if TYPE_CHECKING:
@@ -29,11 +31,11 @@ class SandboxStage:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
-        self._sandbox = Sandbox(folder, name="sandbox")
         self.page = ""
-        self._open = False
+        self._sandbox = Sandbox(folder, name="sandbox")
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._serving: Future[asyncio.AbstractEventLoop] = Future()
+        self._ended = asyncio.Event()
 
     @property
     def kubeconfig(self) -> Path:
@@ -43,8 +45,7 @@ class SandboxStage:
     def open(self) -> None:
         """Start the cluster and deploy the application; returns when its page answers."""
         self._thread.start()
-        self._open = True
-        self._await(self._sandbox.__aenter__())
+        self._serving.result(_PATIENCE_S)
         self.page = self._await(self._sandbox.deploy_visits())
 
     def open_page(self) -> None:
@@ -62,12 +63,21 @@ class SandboxStage:
 
     def close(self) -> None:
         """End the cluster with its pods and volumes; once is enough."""
-        if self._open:
-            self._open = False
-            self._await(self._sandbox.__aexit__(None, None, None))
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        if self._thread.is_alive():
+            self._serving.result(_PATIENCE_S).call_soon_threadsafe(self._ended.set)
             self._thread.join()
-            self._loop.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            if not self._serving.done():  # why is told by the thread itself
+                self._serving.set_exception(SandboxError("the sandbox did not start"))
+
+    async def _serve(self) -> None:
+        async with self._sandbox:
+            self._serving.set_result(asyncio.get_running_loop())
+            await self._ended.wait()
 
     async def _delete_namespace(self) -> None:
         sandbox = self._sandbox
@@ -82,7 +92,7 @@ class SandboxStage:
         await sandbox.until(lambda: sandbox.store.peek(Key(NAMESPACES, "", APPLICATION)) is None)
 
     def _await(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(work, self._serving.result()).result(_PATIENCE_S)
 
 
 def _fetch(url: str) -> str:

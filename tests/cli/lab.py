@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -18,7 +20,6 @@ from console.cli.stage import SandboxStage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "console"]
 
@@ -75,6 +76,23 @@ class Lab:
         self.run("cluster", "prepare", "lab", "--yes")
         where = ("--folder", str(self.location), "--recovery-kit", str(self.kit))
         self.run("location", "add", "nas", *where)
+
+    @contextmanager
+    def driven_by(self, holder: str) -> Iterator[None]:
+        """Meanwhile another engine holds the cluster's Lease."""
+        self._patch_lease(holder, datetime.now(UTC).isoformat(timespec="microseconds"))
+        try:
+            yield
+        finally:
+            self._patch_lease("", "2020-01-01T00:00:00.000000Z")
+
+    def _patch_lease(self, holder: str, renewed: str) -> None:
+        spec = {"holderIdentity": holder, "renewTime": renewed.replace("+00:00", "Z")}
+        words = ["patch", "lease", "kubehaven-engine", "-n", "kubehaven", "--type", "merge", "-p"]
+        kubectl = Path(sys.executable).with_name("kubectl")
+        config = f"--kubeconfig={self.stage.kubeconfig}"
+        patch = [*words, json.dumps({"spec": spec})]
+        subprocess.run([kubectl, config, *patch], check=True, capture_output=True)
 
     @property
     def key(self) -> tuple[str, str]:
