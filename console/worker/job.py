@@ -16,7 +16,7 @@ from console.worker.errors import BadJob
 if TYPE_CHECKING:
     from pathlib import Path
 
-Command = Literal["init", "backup", "objects", "restore", "verify"]
+Command = Literal["init", "backup", "objects", "restore", "verify", "place"]
 COMMANDS: tuple[Command, ...] = get_args(Command)
 VERSION = 1
 
@@ -27,6 +27,7 @@ _NEEDED: dict[Command, tuple[str, ...]] = {
     "objects": ("point", "manifest"),
     "restore": ("snapshot",),
     "verify": (),
+    "place": (),
 }
 _WHERE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
 
@@ -60,7 +61,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     """One job. Which fields a command needs: `load_job` has looked."""
 
     version: int
-    repository: str  # as restic writes it
+    repository: str = ""  # as restic writes it; place has none
     store: StoreOptions = StoreOptions()
     point: str = ""  # id of the restore point
     pvc: str = ""
@@ -104,7 +105,7 @@ def decode_job(raw: bytes, command: Command, *, where: str = "job.json") -> Job:
         job = msgspec.json.decode(raw, type=Job)
     except msgspec.MsgspecError as fault:
         raise BadJob(f"{where}: {_said(fault)}", subject=where) from fault
-    if not job.repository:
+    if not job.repository and command != "place":
         raise BadJob(f"{where}: field repository is empty", subject=where)
     for name in _NEEDED[command]:
         value = getattr(job, name)

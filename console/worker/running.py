@@ -17,6 +17,7 @@ from console.storage import StoreError
 from console.worker.commands.backup import back_volume_up
 from console.worker.commands.init import init
 from console.worker.commands.objects import back_point_up
+from console.worker.commands.place import place
 from console.worker.commands.restore import restore
 from console.worker.commands.verify import verify
 from console.worker.errors import WorkerError
@@ -24,7 +25,7 @@ from console.worker.job import load_job
 from console.worker.reporting import peak_memory_bytes, reporting
 from console.worker.result import Result, counted, plain, write_result
 from console.worker.stopping import StopOnSignal
-from console.worker.work import Work, store_of
+from console.worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ _FUNCTIONS: dict[Command, Callable[[Work], Result]] = {
     "objects": back_point_up,
     "restore": restore,
     "verify": verify,
+    "place": place,
 }
 
 
@@ -81,9 +83,8 @@ def run(command: Command, places: Places, exit_code: Callable[[Result], int]) ->
 def _result(command: Command, places: Places, progress: Progress, stop: StopToken) -> Result:
     try:
         job = load_job(places.job, command)
-        log.info("%s in %s", command, job.repository)
-        store = store_of(job, places)
-        work = Work(job=job, places=places, store=store, progress=progress, stop=stop)
+        log.info("%s in %s", command, job.repository or "no repository")
+        work = Work(job=job, places=places, progress=progress, stop=stop)
         with reporting(progress, job.interval):
             return _FUNCTIONS[command](work)
     except Cancelled as fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from console.repository import Progress, Repository, StopToken
@@ -24,19 +25,31 @@ class Places:
     job: Path
     secrets: Path
     termination_log: Path
-    volume: Path | None = None  # backup, restore
+    volume: Path | None = None  # backup, restore, place
     packs: Path | None = None  # objects
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A job, its places, its store, and how far it is."""
+    """A job, its places, and how far it is."""
 
     job: Job
     places: Places
-    store: ObjectStore
     progress: Progress = field(default_factory=Progress)
     stop: StopToken = field(default_factory=StopToken)
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The job's store, with the keys and certificates of the secrets folder."""
+        options, secrets = self.job.store, self.places.secrets
+        return open_store(
+            self.job.repository,
+            credentials=read_credentials(secrets),
+            region=options.region,
+            path_style=options.path_style,
+            skip_tls_verify=options.skip_tls_verify,
+            ca_bundle=ca_bundle(secrets),
+        )
 
     @property
     def password(self) -> bytes:
@@ -60,15 +73,3 @@ class Work:
     def open(self) -> Repository:
         """The repository; a missing one is never created."""
         return Repository.open(self.store, self.password)
-
-
-def store_of(job: Job, places: Places) -> ObjectStore:
-    """The job's store, with the keys and certificates of the secrets folder."""
-    return open_store(
-        job.repository,
-        credentials=read_credentials(places.secrets),
-        region=job.store.region,
-        path_style=job.store.path_style,
-        skip_tls_verify=job.store.skip_tls_verify,
-        ca_bundle=ca_bundle(places.secrets),
-    )

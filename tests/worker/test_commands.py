@@ -118,6 +118,16 @@ def test_only_init_makes_a_repository(bare_rig: Rig, command: str) -> None:
     assert not Path(rig.repository).exists()
 
 
+def test_placing_needs_nothing_but_the_volume(bare_rig: Rig, tmp_path: Path) -> None:
+    rig = bare_rig
+    (rig.secrets / "password").unlink()
+    before = set(rig.volume.rglob("*"))
+    assert rig.run("place", repository="")["outcome"] == "Complete"
+    assert set(rig.volume.rglob("*")) == before
+    assert not Path(rig.repository).exists()
+    assert rig.run("place", code=2, volume=tmp_path / "nowhere")["code"] == "job.invalid"
+
+
 def test_a_wrong_password(rig: Rig) -> None:
     rig.secret("password", b"another")
     for command in ("backup", "init"):

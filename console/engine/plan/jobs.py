@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
     from console.engine.plan.snapshots import Origin
 
-Command = Literal["init", "backup", "objects", "restore", "verify"]
+Command = Literal["init", "backup", "objects", "restore", "verify", "place"]
 
 DEFAULT_IMAGE = f"kubehaven/kubehaven:{__version__}"
 CONTAINER = "worker"
@@ -67,8 +67,8 @@ class WorkerRequest:
     step: str
     subject: str
     job: dict[str, Any]  # content of job.json
-    secrets: dict[str, bytes] = field(repr=False)
-    claim: str = ""  # in kubehaven-workers: the volume to read (backup) or to fill (restore)
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)  # none: place
+    claim: str = ""  # in kubehaven-workers: the volume to read, to fill, or only to mount (place)
     folder: str = ""  # a FileStore's path, the same on every node
     packs: tuple[PackSource, ...] = ()
     placement: Placement = ANYWHERE
@@ -214,7 +214,7 @@ def _container(
 def _arguments(request: WorkerRequest) -> list[str]:
     arguments = ["worker", request.command, "--job", f"{_JOB_DIR}/{_JOB_FILE}"]
     arguments += ["--secrets", _SECRETS_DIR, "--termination-log", TERMINATION_LOG]
-    if request.command in {"backup", "restore"}:
+    if request.command in {"backup", "restore", "place"}:
         arguments += ["--volume", _VOLUME_DIR]
     if request.command == "objects":
         arguments += ["--packs", _PACKS_DIR]
@@ -223,18 +223,22 @@ def _arguments(request: WorkerRequest) -> list[str]:
 
 def _volumes(request: WorkerRequest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     job = {"secretName": request.name, "items": [_item(_JOB_FILE)], "defaultMode": _OWNER_ONLY}
-    secrets = {**job, "items": [_item(name) for name in sorted(request.secrets)]}
+    secrets: dict[str, Any] = {"emptyDir": {}}  # no items would mean: every key, job.json too
+    if request.secrets:
+        items = [_item(name) for name in sorted(request.secrets)]
+        secrets = {"secret": {**job, "items": items}}
     found: list[tuple[str, dict[str, Any], str, bool]] = [
         ("job", {"secret": job}, _JOB_DIR, True),
-        ("secrets", {"secret": secrets}, _SECRETS_DIR, True),
+        ("secrets", secrets, _SECRETS_DIR, True),
         ("tmp", {"emptyDir": {}}, "/tmp", False),  # noqa: S108  # the pod's own, an emptyDir
     ]
     if request.command == "objects":
         found.append(("packs", {"projected": _projected(request.packs)}, _PACKS_DIR, True))
     if request.claim:
-        reads = request.command == "backup"
-        claim = {"claimName": request.claim, "readOnly": reads}
-        found.append(("volume", {"persistentVolumeClaim": claim}, _VOLUME_DIR, reads))
+        # placing mounts a new volume, which may have to be formatted: only the pod's view is fixed
+        claim = {"claimName": request.claim, "readOnly": request.command == "backup"}
+        fixed = request.command in {"backup", "place"}
+        found.append(("volume", {"persistentVolumeClaim": claim}, _VOLUME_DIR, fixed))
     if request.folder:
         folder = {"path": request.folder, "type": "Directory"}
         found.append(("location", {"hostPath": folder}, request.folder, False))

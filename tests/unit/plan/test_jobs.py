@@ -63,7 +63,7 @@ def test_the_arguments_are_the_contracts() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_path_in_the_arguments_is_mounted(command: Command) -> None:
-    asked = request(command, claim="kh-1" if command in {"backup", "restore"} else "")
+    asked = request(command, claim="kh-1" if command in {"backup", "restore", "place"} else "")
     container = pod(asked)["containers"][0]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     for argument in container["args"]:
@@ -88,6 +88,7 @@ def test_a_volume_is_read_only_for_a_backup_alone() -> None:
     [
         ("init", "", None),
         ("verify", "", None),
+        ("place", "", None),
         ("objects", "/srv/backups", ["DAC_OVERRIDE"]),
         ("backup", "", ["DAC_OVERRIDE"]),
         ("restore", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
@@ -104,6 +105,26 @@ def test_only_the_named_capabilities(
     assert not context["allowPrivilegeEscalation"]
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert spec["automountServiceAccountToken"] is False
+
+
+def test_a_volume_is_placed_without_repository_or_secret() -> None:
+    asked = WorkerRequest(
+        command="place",
+        origin=ORIGIN,
+        step="place",
+        subject="data",
+        job={"version": 1},
+        claim="kh-1",
+    )
+    assert list(job_secret(asked)["data"]) == ["job.json"]
+    spec = pod(asked)
+    by_name = {volume.pop("name"): volume for volume in spec["volumes"]}
+    assert by_name["secrets"] == {"emptyDir": {}}
+    claim = {"claimName": "kh-1", "readOnly": False}
+    assert by_name["volume"] == {"persistentVolumeClaim": claim}
+    (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "volume"]
+    assert mount == {"name": "volume", "mountPath": "/kubehaven/volume", "readOnly": True}
+    assert spec["containers"][0]["args"][-2:] == ["--volume", "/kubehaven/volume"]
 
 
 def test_a_folder_has_the_same_path_in_the_pod() -> None:

@@ -73,6 +73,10 @@ def test_what_is_wrong_is_said(command: Command, change: dict[str, Any], said: s
     assert caught.value.code == "job.invalid"
 
 
+def test_placing_needs_no_repository() -> None:
+    assert decode_job(b'{"version": 1}', "place").repository == ""
+
+
 def test_a_manifest_that_is_missing_or_no_manifest() -> None:
     without = {name: value for name, value in GOOD.items() if name != "manifest"}
     with pytest.raises(BadJob, match="field manifest is missing"):
