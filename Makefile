@@ -25,7 +25,7 @@ run: $(VENV)/ok  ## open the desktop
 	@$(PY) -m console
 
 test: $(VENV)/ok  ## the tests (up to 6 minutes)
-	@s=$$(date +%s); r=0; $(PY) -m pytest -m "not long" || r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
+	@s=$$(date +%s); r=0; $(PY) -m pytest -n 2 -m "not long" || r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
 
 test-long: $(VENV)/ok  ## kill and flip matrices, big trees (up to 40 minutes)
 	@s=$$(date +%s); r=0; $(PY) -m pytest -m long --timeout 1200 || r=$$?; echo "make test-long took $$(( $$(date +%s) - s )) s"; exit $$r
