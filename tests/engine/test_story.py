@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from console.engine import ActionView, RestoreRequest
 from console.engine.errors import NotFound
 from console.engine.model.kinds import CLAIMS, JOBS, NAMESPACES, SNAPSHOTS
 from console.engine.model.names import WORKERS_NAMESPACE
 from console.repository.location_keys import RepositoryMarker, read_kit
+from tests.engine.story import CLUSTER
 
 if TYPE_CHECKING:
     from tests.engine.story import Stage
@@ -24,6 +29,7 @@ async def test_an_application_is_lost_and_comes_back_from_its_exported_point(sta
     assert await stage.views(open_page=True) == 2
     exported = await stage.back_up(export=True)
     assert exported.outcome == "Complete", exported
+    assert seconds(exported) <= 3
     await stage.views(open_page=True)
     assert await stage.views(open_page=True) == 4
 
@@ -34,6 +40,7 @@ async def test_an_application_is_lost_and_comes_back_from_its_exported_point(sta
     restored = await stage.restore(point.name)
 
     assert restored.outcome == "Complete", restored
+    assert seconds(restored) <= 5
     assert await stage.views() == 2
     await nothing_is_left(stage)
     check_every_repository(stage)
@@ -58,6 +65,30 @@ async def test_a_restore_beside_the_living_application_leaves_it_alone(stage: St
     assert (await stage.restore(point.name, target="visits-copy")).outcome == "Complete"
     assert await stage.views("visits-copy") == 1
     assert await stage.views() == 2
+
+
+@pytest.mark.parametrize("kind", ["local", "exported"])
+async def test_a_class_that_waits_for_its_first_pod_can_be_restored_to(
+    stage: Stage, kind: str
+) -> None:
+    await stage.views(open_page=True)
+    assert (await stage.back_up(export=True)).outcome == "Complete"
+    point = await stage.point(kind)
+    request = RestoreRequest(
+        point=point.name, target="moved", storage_class_map={"sandbox": "sandbox-wait"}
+    )
+    row = await stage.finished(await stage.engine.actions.restore(CLUSTER, request))
+    assert row.outcome == "Complete", row
+    assert await stage.views("moved") == 1
+    async with stage.client() as client:
+        claims = await client.list(CLAIMS, "moved")
+    assert {claim["spec"]["storageClassName"] for claim in claims} == {"sandbox-wait"}
+
+
+def seconds(row: ActionView) -> float:
+    """How long an action ran, by the cluster's clock."""
+    start, end = (datetime.fromisoformat(text) for text in (row.started_at, row.ended_at))
+    return (end - start).total_seconds()
 
 
 async def gone(client: KubeClient) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from console.engine.actions.export import finished, progress_of
 from console.engine.actions.reading import make_plan
-from console.engine.actions.repository_jobs import existing_target
+from console.engine.actions.repository_jobs import WIRE_VERSION, existing_target
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog.contents import get_content
 from console.engine.errors import (
@@ -28,6 +28,7 @@ from console.engine.facade import RestoreRequest
 from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS, RawObject
 from console.engine.model.names import ANNOTATION_RESTORED_BY, WORKERS_NAMESPACE
 from console.engine.model.record import Failure, RestoreAction, VolumeProgress
+from console.engine.plan.jobs import WorkerRequest
 from console.engine.plan.placement import placement_of
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.handover import (
@@ -39,11 +40,13 @@ from console.engine.volumes.handover import (
     make_work_claim,
     note_filled,
     wait_bound,
+    waits_for_consumer,
 )
 from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
 
 if TYPE_CHECKING:
     from console.engine.model.points import RestorePointContent
+    from console.engine.plan.placement import Placement
     from console.engine.plan.restore_plan import PlannedItem, PlannedVolume, RestorePlan
 
 Run = ActionRun[RestoreAction]
@@ -234,7 +237,8 @@ async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> N
         await finish_hand_over(run.drive, target, origin=origin, step=FILL)
     else:
         if content.spec.kind == "local":
-            await _clone(run, origin, volume)
+            placement = placement_of(volume.claim.name, _workloads(made))
+            await _clone(run, origin, volume, placement)
         else:
             await _copy(run, made, content, volume)
         await hand_over(run.drive, target, origin=origin, step=FILL)
@@ -244,7 +248,7 @@ async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> N
         await run.set_volume(done, force=True)
 
 
-async def _clone(run: Run, origin: Origin, volume: PlannedVolume) -> None:
+async def _clone(run: Run, origin: Origin, volume: PlannedVolume, placement: Placement) -> None:
     """A local point's volume: a clone of its snapshot."""
     await run.set_volume(msgspec.structs.replace(run.volume(volume.claim.name), state="running"))
     name = await make_work_claim(
@@ -255,7 +259,26 @@ async def _clone(run: Run, origin: Origin, volume: PlannedVolume) -> None:
         size=volume.size,
         storage_class=volume.storage_class,
     )
+    if await waits_for_consumer(run.drive, volume.storage_class):
+        await _place(run, origin, volume, claim=name, placement=placement)
     await wait_bound(run.drive, WORKERS_NAMESPACE, name)
+
+
+async def _place(
+    run: Run, origin: Origin, volume: PlannedVolume, *, claim: str, placement: Placement
+) -> None:
+    """Such a volume is made where its first pod runs: a worker goes where the application will."""
+    name = volume.claim.name
+    request = WorkerRequest(
+        command="place",
+        origin=origin,
+        step="place",
+        subject=name,
+        job={"version": WIRE_VERSION},
+        claim=claim,
+        placement=placement,
+    )
+    await run_job(run.drive, request, work="restore", label=f"placing of {name}")
 
 
 async def _copy(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.engine.errors import AlreadyExists, EngineError
-from console.engine.model.kinds import CLAIMS, VOLUMES
+from console.engine.model.kinds import CLAIMS, STORAGE_CLASSES, VOLUMES
 from console.engine.model.names import (
     ANNOTATION_RECLAIM_POLICY,
     ANNOTATION_RESTORED_BY,
@@ -56,6 +56,14 @@ async def is_filled(drive: Drive, name: str, snapshot: str) -> bool:
     """Whether a worker has filled the volume of our claim from this snapshot."""
     claim = await drive.client.find(CLAIMS, name, WORKERS_NAMESPACE)
     return claim is not None and _annotations(claim).get(ANNOTATION_FILLED) == snapshot
+
+
+async def waits_for_consumer(drive: Drive, storage_class: str) -> bool:
+    """Whether a class makes its volumes only when a pod wants them."""
+    if not storage_class:
+        return False
+    raw = await drive.client.find(STORAGE_CLASSES, storage_class)
+    return raw is not None and raw.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 async def wait_bound(drive: Drive, namespace: str, name: str) -> RawObject:
