@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from typing import TYPE_CHECKING
 
@@ -90,10 +89,27 @@ async def test_an_action_outside_our_namespace_waits_where_nobody_checks_who_ask
     async with stage.client() as client:
         subject = {"kind": "RestorePoint", "name": point.name, "namespace": "visits"}
         await client.create(RESTORE_ACTIONS, restore_action("visits", subject=subject))
-        raw = await client.get(RESTORE_ACTIONS, "attack", "visits")
-        await asyncio.sleep(0)
-        assert raw["spec"]["subject"] == subject
-        assert await client.find(NAMESPACES, "visits") is not None
+        status = await settled(client, "visits")
+    assert (status["phase"], status["reason"]) == ("Pending", "SelfServiceUnavailable")
+
+
+async def test_an_action_of_another_user_is_not_driven_by_this_desktop(stage: Stage) -> None:
+    """Attack (e): a forged requestedBy; the next own action shows that the engine was awake."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "BackupAction",
+        "metadata": {"name": "forged", "namespace": NAMESPACE},
+        "spec": {
+            "subject": {"kind": "Namespace", "name": "visits", "namespace": "visits"},
+            "requestedBy": {"username": "somebody-else", "verified": True},
+        },
+    }
+    async with stage.client() as client:
+        await client.create(BACKUP_ACTIONS, body)
+        assert (await stage.back_up()).outcome == "Complete"
+        raw = await client.get(BACKUP_ACTIONS, "forged", NAMESPACE)
+    assert raw.get("status", {}).get("phase", "Pending") == "Pending"
+    assert [point.kind for point in await stage.points()] == ["local"]
 
 
 async def test_a_spec_altered_after_acceptance_is_refused(stage: Stage) -> None:

@@ -23,7 +23,7 @@ from console.engine.kube import Changed, Listed
 from console.engine.model.kinds import RESTORE_POINT_CONTENTS
 from console.engine.model.record import ExportAction, Fault
 from console.engine.model.wire import decode
-from console.engine.plan.authorise import spec_hash
+from console.engine.plan.authorise import SELF_SERVICE_UNAVAILABLE, spec_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -202,7 +202,10 @@ class Driver:
             await self._write(
                 run, entry, phase="Finished", outcome="Failed", endTime=now, error=fault
             )
-        elif run.status.reason != refusal.pending and self._is_mine(entry.action):
+        elif run.status.reason != refusal.pending and (
+            # whoever asked: no engine can carry it out here, and people must see why
+            refusal.pending == SELF_SERVICE_UNAVAILABLE or self._is_mine(entry.action)
+        ):
             await self._write(run, entry, reason=refusal.pending)
 
     async def _awaits_point(self, action: ExportAction) -> bool:
