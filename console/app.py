@@ -102,6 +102,8 @@ class Desktop:
         self.window.attach(engine)
         live = self.window.live
         live.apply([ClustersListed(rows=clusters)])  # an engine that has nothing yet says nothing
+        if len(clusters) == 1:
+            live.look_at(clusters[0].name)
         self._tasks.start(EventPump(engine, live, self._tasks).run(), name="events")
         watching = Watching(engine, live, self._tasks)
         self._engine.callback(watching.close)
