@@ -17,6 +17,7 @@ from console.engine.errors import EngineError
 from console.engine.model.points import PointManifest
 from console.repository import NoSuchPath, Repository, Snapshot, read_file, walk
 from console.repository.location_keys import MARKER, RepositoryMarker, find_repositories
+from console.repository.tags import OBJECTS, OURS, objects_tags
 from console.storage import below
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from console.storage import ObjectStore
 
 MANIFEST_PATH = "restore-point.json"
-TAG = "kubehaven"
-TAG_OBJECTS = "objects"
 
 
 class FoundPoint(NamedTuple):
@@ -46,11 +45,6 @@ class FoundRepository(NamedTuple):
 
     path: str
     marker: RepositoryMarker
-
-
-def point_tag(point: str) -> str:
-    """The tag that all snapshots of a point carry."""
-    return f"rp={point}"
 
 
 def list_repositories(store: ObjectStore, *, cluster_uid: str = "") -> Iterator[FoundRepository]:
@@ -74,8 +68,8 @@ def open_repository(store: ObjectStore, found: FoundRepository, key: LocationKey
 
 def list_points(repository: Repository, path: str) -> Iterator[FoundPoint]:
     """All points of a repository, oldest first; Damaged ones included and marked."""
-    present = {snapshot.id for snapshot in repository.snapshots(tags=(TAG,))}
-    for snapshot in repository.snapshots(tags=(TAG, TAG_OBJECTS)):
+    present = {snapshot.id for snapshot in repository.snapshots(tags=(OURS,))}
+    for snapshot in repository.snapshots(tags=(OURS, OBJECTS)):
         manifest = read_manifest(repository, snapshot)
         missing = [v.pvc for v in manifest.volumes if v.repositorySnapshot not in present]
         damage = f"the data of {', '.join(missing)} is missing" if missing else ""
@@ -88,8 +82,7 @@ def find_point(repository: Repository, path: str, point: str) -> FoundPoint:
     Raises:
         EngineError: `point.missing`.
     """
-    tags = (TAG, TAG_OBJECTS, point_tag(point))
-    for snapshot in repository.snapshots(tags=tags):
+    for snapshot in repository.snapshots(tags=objects_tags(point)):
         return FoundPoint(path, read_manifest(repository, snapshot), snapshot.id)
     raise EngineError(
         "the restore point is not in the repository",

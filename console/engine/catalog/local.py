@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.catalog.own_secrets import own_secret
 from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
 from console.engine.model.kinds import SECRETS, RawObject
 from console.engine.model.names import (
     ANNOTATION_DIGEST,
-    ANNOTATION_FULL_NAME,
     LABEL_ACTION_UID,
     LABEL_APP_NAMESPACE,
-    LABEL_MANAGED_BY,
     LABEL_POINT,
     LABEL_ROLE,
-    MANAGED_BY,
     NAMESPACE,
     derived_name,
 )
@@ -46,8 +44,12 @@ async def objects_key(client: KubeClient) -> bytes:
     """The 32-byte key that this cluster's object packs are sealed with; made at first use."""
     secret = await client.find(SECRETS, _KEY_NAME, NAMESPACE)
     if secret is None:
-        made = _secret(_KEY_NAME, role="objects-key", full_name="objects-key")
-        made["data"] = {KEY_FIELD: base64.b64encode(secrets.token_bytes(32)).decode()}
+        made = own_secret(
+            _KEY_NAME,
+            role="objects-key",
+            full_name="objects-key",
+            data={KEY_FIELD: secrets.token_bytes(32)},
+        )
         try:
             secret = await client.create(SECRETS, made)
         except AlreadyExists:
@@ -68,16 +70,18 @@ def pack_name(digest: str) -> str:
 async def write_manifest(client: KubeClient, manifest: PointManifest) -> RawObject:
     """Store a manifest; one of the same point and attempt that is already there wins."""
     name = manifest_name(manifest.id, manifest.attempt)
-    secret = _secret(name, role="manifest", full_name=f"manifest/{manifest.id}/{manifest.attempt}")
-    secret["metadata"]["labels"] |= {
-        LABEL_POINT: manifest.id,
-        LABEL_ACTION_UID: manifest.actionUID,
-        LABEL_APP_NAMESPACE: manifest.application.namespace,
-    }
-    secret["immutable"] = True
-    secret["data"] = {
-        MANIFEST_FIELD: base64.b64encode(msgspec.json.encode(manifest)).decode(),
-    }
+    secret = own_secret(
+        name,
+        role="manifest",
+        full_name=f"manifest/{manifest.id}/{manifest.attempt}",
+        data={MANIFEST_FIELD: msgspec.json.encode(manifest)},
+        labels={
+            LABEL_POINT: manifest.id,
+            LABEL_ACTION_UID: manifest.actionUID,
+            LABEL_APP_NAMESPACE: manifest.application.namespace,
+        },
+        immutable=True,
+    )
     try:
         return await client.create(SECRETS, secret)
     except AlreadyExists:
@@ -184,11 +188,15 @@ async def packed_bytes(client: KubeClient) -> int:
 
 async def _write_pack(client: KubeClient, owner: RawObject, pack: SealedPack) -> None:
     name = pack_name(pack.digest)
-    secret = _secret(name, role="pack", full_name=f"pack/{pack.digest}")
-    secret["metadata"]["annotations"][ANNOTATION_DIGEST] = pack.digest
-    secret["metadata"]["ownerReferences"] = [owner]
-    secret["immutable"] = True
-    secret["data"] = {PACK_FIELD: base64.b64encode(pack.data).decode()}
+    secret = own_secret(
+        name,
+        role="pack",
+        full_name=f"pack/{pack.digest}",
+        data={PACK_FIELD: pack.data},
+        annotations={ANNOTATION_DIGEST: pack.digest},
+        owner=owner,
+        immutable=True,
+    )
     # the garbage collector may take the last owner's pack away while we look: then make it anew
     for _ in range(5):
         try:
@@ -223,17 +231,3 @@ async def _join_owners(client: KubeClient, name: str, owner: RawObject, pack: Se
     except (NotFound, Conflict):
         return False
     return await client.find(SECRETS, name, NAMESPACE) is not None
-
-
-def _secret(name: str, *, role: str, full_name: str) -> RawObject:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_ROLE: role},
-            "annotations": {ANNOTATION_FULL_NAME: full_name},
-        },
-    }

@@ -11,13 +11,10 @@ import base64
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.engine.catalog.own_secrets import own_secret
 from console.engine.errors import AlreadyExists, EngineError
 from console.engine.model.kinds import SECRETS, RawObject
 from console.engine.model.names import (
-    ANNOTATION_FULL_NAME,
-    LABEL_MANAGED_BY,
-    LABEL_ROLE,
-    MANAGED_BY,
     NAMESPACE,
     derived_name,
 )
@@ -43,18 +40,12 @@ async def known_repository(client: KubeClient, location: str, path: str) -> Know
     name = derived_name("repository", location, path)
     secret = await client.find(SECRETS, name, NAMESPACE)
     if secret is None:
-        body = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "type": "Opaque",
-            "metadata": {
-                "name": name,
-                "namespace": NAMESPACE,
-                "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_ROLE: "repository"},
-                "annotations": {ANNOTATION_FULL_NAME: f"repository/{location}/{path}"},
-            },
-            "data": {SALT_FIELD: base64.b64encode(secrets.token_bytes(32)).decode()},
-        }
+        body = own_secret(
+            name,
+            role="repository",
+            full_name=f"repository/{location}/{path}",
+            data={SALT_FIELD: secrets.token_bytes(32)},
+        )
         try:
             secret = await client.create(SECRETS, body)
         except AlreadyExists:

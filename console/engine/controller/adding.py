@@ -8,7 +8,6 @@ reachable from this machine.
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import secrets
 from pathlib import Path
@@ -23,6 +22,7 @@ from console.engine.catalog.locations import (
     location_url,
     open_location_store,
 )
+from console.engine.catalog.own_secrets import own_secret
 from console.engine.errors import LocationError
 from console.engine.model.intent import (
     CredentialRef,
@@ -34,11 +34,7 @@ from console.engine.model.intent import (
 )
 from console.engine.model.kinds import LOCATIONS, SECRETS, RawObject
 from console.engine.model.names import (
-    ANNOTATION_FULL_NAME,
     API_VERSION,
-    LABEL_MANAGED_BY,
-    LABEL_ROLE,
-    MANAGED_BY,
     NAMESPACE,
 )
 from console.engine.model.record import NamedRef
@@ -234,7 +230,7 @@ async def _put_secrets(
 ) -> None:
     await client.apply(
         SECRETS,
-        _secret(
+        own_secret(
             key_secret_name(name),
             role="location-key",
             full_name=f"location-key/{name}",
@@ -245,7 +241,7 @@ async def _put_secrets(
     if credentials is not None:
         await client.apply(
             SECRETS,
-            _secret(
+            own_secret(
                 credentials_secret_name(name),
                 role="location-credentials",
                 full_name=f"location-credentials/{name}",
@@ -283,18 +279,3 @@ async def note_check(client: KubeClient, name: str, error: StoreError | None, *,
         "checkedAt": at,
     }
     await client.patch(LOCATIONS, name, NAMESPACE, merge={"status": status}, subresource="status")
-
-
-def _secret(name: str, *, role: str, full_name: str, data: dict[str, bytes]) -> RawObject:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_ROLE: role},
-            "annotations": {ANNOTATION_FULL_NAME: full_name},
-        },
-        "data": {field: base64.b64encode(value).decode() for field, value in data.items()},
-    }
