@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +21,8 @@ from console.engine import (
     offline_points,
 )
 from console.repository import RepositoryError
-from console.storage import StoreError
+from console.repository.location_keys import find_repositories, read_kit
+from console.storage import StoreError, open_store
 from tests.engine.story import CLUSTER, LOCATION, Stage
 
 if TYPE_CHECKING:
@@ -61,8 +64,10 @@ async def test_the_story_in_a_bucket_and_then_from_the_key_alone(
     assert (await stage.restore(point.name, target="copy")).outcome == "Complete"
     assert await stage.views("copy") == 1
 
+    url = f"s3:{s3_server.endpoint}/{draft.bucket}/team/one"
+    await asyncio.to_thread(restic_finds_nothing_wrong, stage, url, s3_server)
     place = OfflinePlace(
-        url=f"s3:{s3_server.endpoint}/{draft.bucket}/team/one",
+        url=url,
         key_file=str(stage.kit),
         credentials=s3_server.credentials,
         region="us-east-1",
@@ -74,6 +79,28 @@ async def test_the_story_in_a_bucket_and_then_from_the_key_alone(
     written = await asyncio.to_thread(offline_get, place, point.id, "volumes", tmp_path / "out")
     assert written > 0
     assert list((tmp_path / "out" / "volumes").rglob("visits.db"))
+
+
+def restic_finds_nothing_wrong(stage: Stage, url: str, server: S3Server) -> None:
+    """Debian's restic reads all data of every repository of a bucket."""
+    store = open_store(url, credentials=server.credentials, region="us-east-1")
+    key, password = read_kit(stage.kit), stage.folder / "password"
+    found = list(find_repositories(store))
+    store.close()
+    assert found
+    for path, marker in found:
+        password.write_bytes(key.password(marker.salt))
+        where = ["--no-cache", "-r", f"{url}/{path}", "--password-file", str(password)]
+        subprocess.run(
+            ["restic", *where, "check", "--read-data"],
+            check=True,
+            capture_output=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "AWS_ACCESS_KEY_ID": server.access_key,
+                "AWS_SECRET_ACCESS_KEY": server.secret_key,
+            },
+        )
 
 
 async def test_a_location_is_refused_without_a_kit(stage: Stage) -> None:
