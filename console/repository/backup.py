@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from console.repository.repository import Repository
     from console.repository.results import BackupResult
     from console.repository.snapshots import Snapshot
+    from console.repository.trees import Node
 
 
 def back_up(
@@ -72,14 +73,18 @@ def back_up(
                     tree, node = archiver.run(root, name=name, before=before, workers=repo.threads)
                 except OSError as fault:
                     raise _unreadable(source, fault) from fault
-                if top_name is not None:
-                    wrapped = encode_tree([encode_node(node)])
-                    (tree,) = writer.put(repo.session(), "tree", [wrapped])
+                tree = tree if top_name is None else _wrapped(repo, writer, node)
             stop.check()
             draft = draft_snapshot(started, tree, paths=paths, tags=tags, hostname=hostname)
             return save_result(repo, draft, tally, writer.added, parent)
     finally:
         os.close(root)
+
+
+def _wrapped(repo: Repository, writer: BlobWriter, node: Node) -> bytes:
+    """The tree that holds one folder, and with it the root's own owner, mode and times."""
+    (tree,) = writer.put(repo.session(), "tree", [encode_tree([encode_node(node)])])
+    return tree
 
 
 @contextlib.contextmanager
