@@ -9,68 +9,40 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from console.__main__ import main
 from console.storage import open_store
 from console.worker import work
+from tests.fakes.hooked_store import HookedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from console.storage import ObjectInfo, ObjectStore
+    from console.storage import ObjectStore
 
 KILLED = 137
 
 
-class DyingStore:
+class DyingStore(HookedStore):
     """A store that takes the process with it after so many writes below a prefix."""
 
     def __init__(self, inner: ObjectStore, writes: int, prefix: str) -> None:
-        self._inner = inner
+        super().__init__(inner, lambda _number, _name: None)
         self._prefix = prefix
         self._left = writes
-        self._lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return self._inner.url
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        self._inner.put(name, data)
+        super().put(name, data)
         self._written("put", name)
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
-        made = self._inner.create(name, data)
+        made = super().create(name, data)
         self._written("create", name)
         return made
 
     def delete(self, name: str) -> None:
-        self._inner.delete(name)
+        super().delete(name)
         self._written("delete", name)
-
-    def get(self, name: str) -> bytes:
-        return self._inner.get(name)
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self._inner.get_range(name, offset, length)
-
-    def stat(self, name: str) -> ObjectInfo:
-        return self._inner.stat(name)
-
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        return self._inner.list(prefix)
-
-    def list_folders(self, prefix: str = "") -> Iterator[str]:
-        return self._inner.list_folders(prefix)
-
-    def clock(self) -> float:
-        return self._inner.clock()
-
-    def close(self) -> None:
-        self._inner.close()
 
     def _written(self, how: str, name: str) -> None:
         if not name.startswith(self._prefix):
