@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -153,7 +154,7 @@ class Desk:
         )
 
 
-class Presenter:
+class Presenter(ABC):
     """Base: follows the live rows while its page is shown, owns its page's tasks."""
 
     def __init__(self, desk: Desk, name: str) -> None:
@@ -191,9 +192,9 @@ class Presenter:
         if name:
             self.desk.go("clusters", "")  # where it is prepared
 
+    @abstractmethod
     def render(self) -> None:
         """Hand everything to the view; the models find what differs."""
-        raise NotImplementedError
 
     def _on_change(self, changed: frozenset[str]) -> None:
         if self._shown:
