@@ -125,7 +125,7 @@ def end(name: str) -> None:
         os.kill(found.pid, signal.SIGTERM)
         deadline = time.monotonic() + _END_S
         while found.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.02)  # not our child: nobody tells of its end
         if found.is_alive():
             os.kill(found.pid, signal.SIGKILL)
     _note(name).unlink(missing_ok=True)

@@ -44,7 +44,7 @@ class Tasks:
     async def _watched(self, name: Hashable, work: Coroutine[None, None, None]) -> None:
         try:
             await work
-        except Exception:
+        except Exception:  # the owner of the task
             log.exception("sandbox task %s failed", name)
 
     def is_running(self, name: Hashable) -> bool:
@@ -95,6 +95,6 @@ class Control:
                 del self._waiting[decide, key]
                 try:
                     decide(key)
-                except Exception:
+                except Exception:  # one decision must not stop the others
                     log.exception("sandbox controller failed on %s", key)
                 await asyncio.sleep(0)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ID_FILE = "aws_access_key_id"
-SECRET_FILE = "aws_secret_access_key"  # noqa: S105
-TOKEN_FILE = "aws_session_token"  # noqa: S105
+SECRET_FILE = "aws_secret_access_key"  # noqa: S105 - a file's name
+TOKEN_FILE = "aws_session_token"  # noqa: S105 - a file's name
 
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*[=:]\s*(.*)")
 _ID_NAMES = ("awsaccesskeyid", "accesskeyid", "accesskey")

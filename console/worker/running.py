@@ -99,6 +99,7 @@ def _result(command: Command, places: Places, progress: Progress, stop: StopToke
         return Result(outcome="Failed", code="worker.memory", message="out of memory", hint=hint)
     except Exception as fault:  # noqa: BLE001 - the owner of the task; values may be secrets
         frames = "".join(traceback.format_tb(fault.__traceback__))
+        # not log.exception: the fault's own text may hold secrets, its frames don't
         log.error("a fault in Kubehaven itself: %s\n%s", type(fault).__name__, frames)  # noqa: TRY400
         return Result(
             outcome="Failed",
