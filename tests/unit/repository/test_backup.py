@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,17 +158,20 @@ def test_files_that_change_while_read_are_reported(
     for name in ("a/stays", "a/vanishes", "b/vanishes-with-folder"):
         _random_file(source / name, 100)
 
+    changing = threading.Lock()
+
     def change(number: int, name: str) -> None:
         """At the first pack of the first file: one window is read, and all uploads wait."""
-        if not name.startswith("data/") or (source / "changed").exists():
-            return
-        (source / "changed").touch()
-        with open(source / "z-grows", "ab") as file:
-            file.write(b"more")
-        (source / "a" / "vanishes").unlink()
-        (source / "b" / "vanishes-with-folder").unlink()
-        (source / "b").rmdir()
-        (source / "b").symlink_to("/etc")
+        with changing:
+            if not name.startswith("data/") or (source / "changed").exists():
+                return
+            (source / "changed").touch()
+            with open(source / "z-grows", "ab") as file:
+                file.write(b"more")
+            (source / "a" / "vanishes").unlink()
+            (source / "b" / "vanishes-with-folder").unlink()
+            (source / "b").rmdir()
+            (source / "b").symlink_to("/etc")
 
     hooked = Repository(HookedStore(store, change), repo.key, repo.id)
     hooked.threads = 1
