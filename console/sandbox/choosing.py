@@ -115,11 +115,18 @@ def fields(selector: str, resource_id: str) -> Chooses:
             raise faults.bad_request(f"invalid field selector: {text!r}")
         served = ("metadata.name", "metadata.namespace", *_FIELDS.get(resource_id, ()))
         if field not in served:
-            raise faults.bad_request(f"field label not supported: {field}")
+            raise _unknown_field(field, resource_id)
         terms.append((field, value, op != "!="))
     return lambda obj: all(
         (str(value_at(obj, field) or "") == value) == equal for field, value, equal in terms
     )
+
+
+def _unknown_field(field: str, resource_id: str) -> faults.ApiError:
+    if resource_id in _FIELDS:
+        return faults.bad_request(f"field label not supported: {field}")
+    names = 'only "metadata.name", "metadata.namespace"'
+    return faults.bad_request(f'"{field}" is not a known field selector: {names}')
 
 
 def value_at(obj: Any, path: str) -> Any:

@@ -53,8 +53,7 @@ def json_patch(target: Raw, operations: list[Raw]) -> Raw:
             document = _operate(document, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise faults.unprocessable(
-                "the server rejected our request due to an error in our request:"
-                f" {operation.get('op')} {operation.get('path')}: {error}"
+                "the server rejected our request due to an error in our request"
             ) from error
     return cast("Raw", document)
 

@@ -49,7 +49,7 @@ class Cluster:
         """Run kubectl; exit code, output, errors."""
         text = given if isinstance(given, str) else json.dumps(given)
         with self.popen(*arguments) as process:
-            out, err = process.communicate(text, timeout=40)
+            out, err = process.communicate(text, timeout=120)
         return process.returncode, out, err
 
     def run(self, *arguments: str, given: Raw | str = "") -> str:
@@ -81,7 +81,7 @@ class Cluster:
 
     def wait(self, what: str, *arguments: str) -> None:
         """`kubectl wait --for=…`."""
-        self.run("wait", f"--for={what}", *arguments, "--timeout=30s")
+        self.run("wait", f"--for={what}", *arguments, "--timeout=90s")
 
     @contextmanager
     def namespace(self) -> Iterator[str]:

@@ -13,6 +13,8 @@ from tests.contract.kubernetes import Cluster, Raw, config_map, widgets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.timeout(300)  # real clusters take their time
+
 
 @pytest.fixture
 def home(cluster: Cluster) -> Iterator[str]:
@@ -92,7 +94,8 @@ def test_names_are_generated(cluster: Cluster, home: str) -> None:
         (["create", "-f", "-"], "one", "AlreadyExists"),
         (["create", "-f", "-"], "UPPER_case", "is invalid: metadata.name"),
         (["get", "--raw", "/apis/none.example.com/v1/things"], "", "NotFound"),
-        (["get", "configmaps", "--field-selector=data=x"], "", "field label not supported"),
+        (["get", "configmaps", "--field-selector=data=x"], "", '"data" is not a known field'),
+        (["get", "secrets", "--field-selector=data=x"], "", "field label not supported: data"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -148,7 +151,7 @@ def test_a_failed_test_of_a_json_patch_changes_nothing(cluster: Cluster, home: s
         {"op": "test", "path": "/metadata/uid", "value": "another"},
     ]
     told = cluster.refused("patch", "cm/one", "-n", home, "--type=json", f"-p={json.dumps(patch)}")
-    assert "Invalid" in told or "unprocessable" in told.lower() or "test" in told
+    assert "request is invalid: the server rejected our request" in told
     assert cluster.read("cm/one", "-n", home)["data"] == {"a": "1"}
 
 
@@ -278,6 +281,8 @@ def test_a_watch_may_begin_with_what_is_there(cluster: Cluster, home: str) -> No
         "&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
     )
     events = _events(cluster.run("get", "--raw", _path(home) + query))
+    if "RequestWatchProgress" in str(events[0]["object"].get("message")):
+        pytest.skip("this cluster's etcd is older than 3.5.13: the API server has no such watch")
     assert [event["type"] for event in events[:2]] == ["ADDED", "BOOKMARK"]
     marks = events[1]["object"]["metadata"]["annotations"]
     assert marks == {"k8s.io/initial-events-end": "true"}
@@ -373,7 +378,7 @@ def test_an_object_goes_with_the_last_of_its_owners(cluster: Cluster, home: str)
     cluster.run("delete", "cm/one", "-n", home)
     cluster.wait("jsonpath={.metadata.ownerReferences[0].name}=two", "cm/child", "-n", home)
     cluster.run("delete", "cm/two", "-n", home)
-    cluster.run("wait", "--for=delete", "cm/child", "-n", home, "--timeout=30s")
+    cluster.run("wait", "--for=delete", "cm/child", "-n", home, "--timeout=90s")
 
 
 def test_foreground_waits_for_the_dependents(cluster: Cluster, home: str) -> None:
@@ -385,7 +390,7 @@ def test_foreground_waits_for_the_dependents(cluster: Cluster, home: str) -> Non
     none = '-p={"metadata":{"finalizers":null}}'
     cluster.wait("jsonpath={.metadata.deletionTimestamp}", "cm/child", "-n", home)
     cluster.run("patch", "cm/child", "-n", home, "--type=merge", none)
-    cluster.run("wait", "--for=delete", "cm/one", "-n", home, "--timeout=30s")
+    cluster.run("wait", "--for=delete", "cm/one", "-n", home, "--timeout=90s")
 
 
 def test_orphans_stay(cluster: Cluster, home: str) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VISITS = Path("console/sandbox/manifests/visits.yaml")
+pytestmark = pytest.mark.timeout(300)  # real clusters take their time
 
 
 @pytest.fixture
@@ -62,14 +63,14 @@ def test_a_deployment_is_rolled_out_scaled_and_deleted(
     cluster: Cluster, home: str, pause: str
 ) -> None:
     cluster.create(_workload(home, "Deployment", pause, replicas=2))
-    cluster.run("rollout", "status", "deploy/app", "-n", home, "--timeout=30s")
+    cluster.run("rollout", "status", "deploy/app", "-n", home, "--timeout=90s")
     first = _names(cluster, home)
     assert len(first) == 2
     cluster.run("scale", "deploy/app", "-n", home, "--replicas=1")
-    cluster.run("rollout", "status", "deploy/app", "-n", home, "--timeout=30s")
+    cluster.run("rollout", "status", "deploy/app", "-n", home, "--timeout=90s")
     patch = '-p={"spec":{"template":{"metadata":{"annotations":{"turn":"2"}}}}}'
     cluster.run("patch", "deploy/app", "-n", home, patch)
-    cluster.run("rollout", "status", "deploy/app", "-n", home, "--timeout=30s")
+    cluster.run("rollout", "status", "deploy/app", "-n", home, "--timeout=90s")
     new = cluster.read("pods", "-n", home)["items"]
     living = {p["metadata"]["name"] for p in new if "deletionTimestamp" not in p["metadata"]}
     assert not living & first
@@ -94,7 +95,7 @@ def test_a_stateful_set_numbers_its_pods(cluster: Cluster, home: str, pause: str
     cluster.wait("jsonpath={.status.readyReplicas}=2", "sts/app", "-n", home)
     assert _names(cluster, home) == {"app-0", "app-1"}
     cluster.run("scale", "sts/app", "-n", home, "--replicas=1")
-    cluster.run("wait", "--for=delete", "pod/app-1", "-n", home, "--timeout=30s")
+    cluster.run("wait", "--for=delete", "pod/app-1", "-n", home, "--timeout=90s")
     claims = {item["metadata"]["name"] for item in cluster.read("pvc", "-n", home)["items"]}
     assert claims == {"data-app-0", "data-app-1"}
 
@@ -108,7 +109,7 @@ def test_a_job_is_stopped_at_its_deadline(cluster: Cluster, home: str, pause: st
     conditions = cluster.read("job/app", "-n", home)["status"]["conditions"]
     assert {c["reason"] for c in conditions if c["type"] == "Failed"} == {"DeadlineExceeded"}
     cluster.run("delete", "job/app", "-n", home)
-    cluster.run("wait", "--for=delete", "pods", "--all", "-n", home, "--timeout=30s")
+    cluster.run("wait", "--for=delete", "pods", "--all", "-n", home, "--timeout=90s")
 
 
 def test_a_pod_that_asks_for_a_missing_claim_waits(cluster: Cluster, home: str, pause: str) -> None:
@@ -125,7 +126,7 @@ def test_the_sample_is_applied_seen_and_deleted(cluster: Cluster) -> None:
         pytest.skip("the sample's image is the sandbox's own: pytest -k 'sample and sandbox'")
     with cluster.namespace() as home:
         cluster.run("apply", "-n", home, "-f", str(VISITS))
-        cluster.run("rollout", "status", "deploy/visits", "-n", home, "--timeout=20s")
+        cluster.run("rollout", "status", "deploy/visits", "-n", home, "--timeout=90s")
         assert "unchanged" in cluster.run("apply", "-n", home, "-f", str(VISITS))
         shown = cluster.run("get", "pods,pvc,svc,deploy", "-n", home)
         assert "1/1     Running" in shown

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SNAPSHOT_API = "snapshot.storage.k8s.io/v1"
+pytestmark = pytest.mark.timeout(300)  # real clusters take their time
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def _policy(cluster: Cluster, volume: str, policy: str) -> None:
 
 
 def _gone(cluster: Cluster, what: str, *where: str) -> None:
-    cluster.run("wait", "--for=delete", what, *where, "--timeout=30s")
+    cluster.run("wait", "--for=delete", what, *where, "--timeout=90s")
 
 
 def _snapshot(home: str, name: str, source: Raw, snapshot_class: str) -> Raw:
