@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from console.engine.facade import LocationDraft, RestoreRequest
     from console.engine.kube import Write
     from console.engine.kube.lease import HostKind
+    from console.engine.model.kinds import Kind, RawObject
     from console.engine.model.points import RestorePointContent
     from console.engine.model.record import ActionKind
     from console.engine.model.views import (
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         PointView,
         RestorePreview,
     )
+    from console.engine.plan.select import Decision
 
 
 class Engine:
@@ -167,17 +169,17 @@ class ApplicationsGroup:
     async def objects(self, cluster: str, name: str) -> tuple[PlannedObject, ...]:
         """What a backup would take now, and leave out."""
         session = await self._sessions.connected(cluster)
-        collected = await collect(session.client, name)
-        return tuple(
-            PlannedObject(
-                verb="create" if one.decision.take else "skip",
-                resource=kind.resource,
-                namespace=one.obj["metadata"].get("namespace", ""),
-                name=one.obj["metadata"]["name"],
-                reason=one.decision.reason,
-            )
-            for kind, one in collected.selected
-        )
+        return tuple((await collect(session.client, name, _planned)).kept)
+
+
+def _planned(kind: Kind, raw: RawObject, decision: Decision) -> PlannedObject:
+    return PlannedObject(
+        verb="create" if decision.take else "skip",
+        resource=kind.resource,
+        namespace=raw["metadata"].get("namespace", ""),
+        name=raw["metadata"]["name"],
+        reason=decision.reason,
+    )
 
 
 class LocationsGroup:

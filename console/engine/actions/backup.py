@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console import __version__
-from console.engine.actions.collecting import collect
+from console.engine.actions.collecting import collect, entry
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog import local
 from console.engine.catalog.contents import find_content, make_content
@@ -188,10 +188,10 @@ async def _cut_once(run: Run) -> PointManifest:
         )
         for volume in volumes
     )
-    collected = await collect(client, application)
+    collected = await collect(client, application, entry)
     for failure in collected.failures:
         run.fail(failure)
-    entries = collected.entries()
+    entries = sorted(collected.kept)
     key = await local.objects_key(client)
     packs = await drive.in_thread(seal_objects, key, entries)
     await _keep_to_budget(drive, packs)

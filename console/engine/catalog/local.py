@@ -7,6 +7,7 @@ has no owner: deleting a RestorePointContent takes nothing along.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from console.engine.catalog.own_secrets import own_secret
 from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
 from console.engine.model.kinds import SECRETS, RawObject
 from console.engine.model.names import (
+    ANNOTATION_BYTES,
     ANNOTATION_DIGEST,
     LABEL_ACTION_UID,
     LABEL_APP_NAMESPACE,
@@ -36,6 +38,7 @@ PACK_FIELD = "pack"
 KEY_FIELD = "key"
 LABEL_STATE = "kubehaven.io/state"
 READY = "ready"
+WRITES_AT_ONCE = 16
 
 _KEY_NAME = derived_name("objects-key")
 
@@ -133,8 +136,15 @@ async def write_packs(client: KubeClient, manifest: RawObject, packs: list[Seale
         "name": manifest["metadata"]["name"],
         "uid": manifest["metadata"]["uid"],
     }
-    for pack in packs:
-        await _write_pack(client, owner, pack)
+    limit = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def write(pack: SealedPack) -> None:
+        async with limit:
+            await _write_pack(client, owner, pack)
+
+    async with asyncio.TaskGroup() as group:
+        for pack in packs:
+            group.create_task(write(pack))
 
 
 async def packs_present(client: KubeClient, manifest: PointManifest) -> bool:
@@ -182,8 +192,8 @@ async def read_objects(client: KubeClient, manifest: PointManifest) -> list[tupl
 
 async def packed_bytes(client: KubeClient) -> int:
     """Bytes of all packs in this cluster, for the budget."""
-    packs = await client.list(SECRETS, NAMESPACE, labels=f"{LABEL_ROLE}=pack")
-    return sum(len(pack["data"].get(PACK_FIELD, "")) * 3 // 4 for pack in packs)
+    packs = await client.list(SECRETS, NAMESPACE, labels=f"{LABEL_ROLE}=pack", metadata_only=True)
+    return sum(int(pack["metadata"]["annotations"][ANNOTATION_BYTES]) for pack in packs)
 
 
 async def _write_pack(client: KubeClient, owner: RawObject, pack: SealedPack) -> None:
@@ -193,7 +203,7 @@ async def _write_pack(client: KubeClient, owner: RawObject, pack: SealedPack) ->
         role="pack",
         full_name=f"pack/{pack.digest}",
         data={PACK_FIELD: pack.data},
-        annotations={ANNOTATION_DIGEST: pack.digest},
+        annotations={ANNOTATION_DIGEST: pack.digest, ANNOTATION_BYTES: str(len(pack.data))},
         owner=owner,
         immutable=True,
     )

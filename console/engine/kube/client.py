@@ -108,10 +108,20 @@ class KubeClient:
             return None
 
     async def list(
-        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> list[RawObject]:
-        """All objects, read from the quorum; an empty namespace means all of them."""
-        scope = listing.Scope(kind, namespace, labels, fields)
+        """All objects, read from the quorum; an empty namespace means all of them.
+
+        Args:
+            metadata_only: Nothing but apiVersion, kind and metadata is sent.
+        """
+        scope = listing.Scope(kind, namespace, labels, fields, metadata_only)
         return (await listing.list_all(self._connection, scope)).items
 
     def pages(

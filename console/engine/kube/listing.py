@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from console.engine.errors import ClusterError, Expired
-from console.engine.kube.request import Request, path_of, subject_of
+from console.engine.kube.request import JSON, Request, path_of, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,6 +24,7 @@ FIRST_PAGE = 100
 LARGEST_PAGE = 500
 PAGE_BYTES = 512 << 10
 LIST_TRIES = 3
+_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
 class Page(NamedTuple):
@@ -40,6 +41,7 @@ class Scope(NamedTuple):
     namespace: str = ""
     labels: str = ""
     fields: str = ""
+    metadata_only: bool = False
 
     def request(self, *query: tuple[str, str], streams: bool = False) -> Request:
         """A GET of this list."""
@@ -48,6 +50,7 @@ class Scope(NamedTuple):
             method="GET",
             path=path_of(self.kind, self.namespace),
             query=tuple((key, value) for key, value in (*selectors, *query) if value),
+            accept=_METADATA if self.metadata_only else JSON,
             subject=subject_of(self.kind, self.namespace),
             streams=streams,
         )
@@ -92,9 +95,8 @@ async def pages(connection: Connection, scope: Scope) -> AsyncGenerator[Page]:
         body = await connection.send(request)
         listed = read_json(body, _List, request.subject)
         items = listed.items or []
-        for item in items:
-            item.setdefault("apiVersion", scope.kind.api_version)
-            item.setdefault("kind", scope.kind.kind)
+        for item in items:  # a list leaves it out, and one of metadata says something else
+            item["apiVersion"], item["kind"] = scope.kind.api_version, scope.kind.kind
         version = version or listed.metadata.resourceVersion
         yield Page(items, version)
         token = listed.metadata.continue_

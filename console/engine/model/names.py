@@ -33,6 +33,7 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 
 ANNOTATION_FULL_NAME = f"{GROUP}/fullName"  # what `kh-<12 hex>` stands for
 ANNOTATION_DIGEST = f"{GROUP}/digest"
+ANNOTATION_BYTES = f"{GROUP}/bytes"  # of a sealed pack
 ANNOTATION_RESTORED_BY = f"{GROUP}/restoredBy"  # uid of the RestoreAction
 ANNOTATION_SOURCE_UID = f"{GROUP}/sourceUID"
 ANNOTATION_RECLAIM_POLICY = f"{GROUP}/reclaimPolicy"  # what a PV goes back to after Bound was read

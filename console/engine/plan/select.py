@@ -95,13 +95,6 @@ class Decision(NamedTuple):
     reason: str = ""
 
 
-class Selected(NamedTuple):
-    """An object with what was decided about it."""
-
-    obj: RawObject
-    decision: Decision
-
-
 class Surroundings(NamedTuple):
     """What is said about an object by the others of its namespace."""
 
@@ -145,17 +138,15 @@ def decide(obj: RawObject, surroundings: Surroundings = NOTHING_AROUND) -> Decis
     return Decision(True)
 
 
-def select(objects: Iterable[RawObject]) -> tuple[Selected, ...]:
-    """All objects of one namespace with what was decided about each, in the order given."""
-    everything = tuple(objects)
-    surroundings = Surroundings(
+def surroundings_of(objects: Iterable[RawObject]) -> Surroundings:
+    """What a namespace's Services, among other objects or alone, say about its Endpoints."""
+    return Surroundings(
         frozenset(
             name_of(obj)
-            for obj in everything
+            for obj in objects
             if group_kind(obj) == ("", "Service") and part(obj, "spec", "selector")
         )
     )
-    return tuple(Selected(obj, decide(obj, surroundings)) for obj in everything)
 
 
 def _is_collected(candidate: ServedLike) -> bool:

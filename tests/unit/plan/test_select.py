@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from console.engine.model.kinds import Kind, RawObject
-from console.engine.plan.select import decide, kinds_to_collect, select
+from console.engine.plan.select import decide, kinds_to_collect, surroundings_of
 from tests.builders.objects import claim, deployment, made, service
 
 ALL = ("create", "delete", "get", "list", "watch")
@@ -202,9 +202,11 @@ def test_endpoints_follow_a_service_with_a_selector_only() -> None:
     )
     outside = service("outside", selector={})
     by_hand = made("Endpoints", "outside")
-    decided = select([managed, slice_, outside, by_hand, service("web")])
-    assert [entry.decision.take for entry in decided] == [False, False, True, True, True]
-    assert "Service web makes it again" in decided[0].decision.reason
+    objects = [managed, slice_, outside, by_hand, service("web")]
+    around = surroundings_of(objects)
+    decided = [decide(obj, around) for obj in objects]
+    assert [decision.take for decision in decided] == [False, False, True, True, True]
+    assert "Service web makes it again" in decided[0].reason
 
 
 @pytest.mark.parametrize("broken", [{}, {"metadata": None}, {"kind": "Pod", "status": None}])
