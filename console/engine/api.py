@@ -22,11 +22,9 @@ from console.engine.controller import asking
 from console.engine.controller.adding import add_location, note_check
 from console.engine.controller.rows import (
     KINDS,
-    AppFacts,
+    ClusterFacts,
     action_view,
-    application_view,
-    group_by_namespace,
-    is_platform,
+    application_rows,
     listed_points,
     location_view,
     point_view,
@@ -139,21 +137,8 @@ class ApplicationsGroup:
         )
         points = await _points(session)
         actions = await _actions(session)
-        workloads = group_by_namespace([*deployments, *sets])
-        by_claim = group_by_namespace(claims)
-        there = {raw["metadata"]["name"]: raw for raw in namespaces}
-        names = {name for name in there if not is_platform(name)}
-        names |= {point.application for point in points}
-        return tuple(
-            application_view(
-                cluster,
-                name,
-                AppFacts(there.get(name), workloads.get(name, ()), by_claim.get(name, ())),
-                points=[point for point in points if point.application == name],
-                actions=[action for action in actions if action.application == name],
-            )
-            for name in sorted(names)
-        )
+        facts = ClusterFacts(namespaces, [*deployments, *sets], claims)
+        return tuple(application_rows(cluster, facts, points=points, actions=actions))
 
     async def show(self, cluster: str, name: str) -> ApplicationView:
         """One application, with its workloads and volumes."""

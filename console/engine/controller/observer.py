@@ -8,17 +8,15 @@ rows as old, and a moment later they are computed anew as a whole and compared
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from console.engine.controller.rows import (
     KINDS,
-    AppFacts,
+    ClusterFacts,
     action_view,
-    application_view,
-    group_by_namespace,
-    is_platform,
+    application_rows,
     listed_points,
     location_view,
     with_waiting,
@@ -82,6 +80,7 @@ class Observer:
         self._owner = owner
         self._on_health = on_health
         self._objects: dict[Kind, dict[str, RawObject]] = {}
+        self._fitting: dict[Kind, dict[str, tuple[str, Any]]] = {}  # by uid: version, decoded
         self._progress: dict[str, tuple[VolumeProgress, ...]] = {}
         self._waiting: Mapping[str, Waiting] = {}
         self._old = asyncio.Event()
@@ -168,29 +167,25 @@ class Observer:
     def _applications(
         self, points: list[PointView], actions: list[ActionView]
     ) -> list[ApplicationView]:
-        workloads = group_by_namespace(
-            [*self._objects[DEPLOYMENTS].values(), *self._objects[STATEFUL_SETS].values()]
+        kept = self._objects
+        facts = ClusterFacts(
+            kept[NAMESPACES].values(),
+            [*kept[DEPLOYMENTS].values(), *kept[STATEFUL_SETS].values()],
+            kept[CLAIMS].values(),
         )
-        claims = group_by_namespace(self._objects[CLAIMS].values())
-        namespaces = {raw["metadata"]["name"]: raw for raw in self._objects[NAMESPACES].values()}
-        names = {name for name in namespaces if not is_platform(name)}
-        names |= {point.application for point in points}
-        return [
-            application_view(
-                self._cluster,
-                name,
-                AppFacts(namespaces.get(name), workloads.get(name, ()), claims.get(name, ())),
-                points=[point for point in points if point.application == name],
-                actions=[action for action in actions if action.application == name],
-            )
-            for name in sorted(names)
-        ]
+        return application_rows(self._cluster, facts, points=points, actions=actions)
 
     def _decoded(self, kind: Kind, to: type[T]) -> list[T]:
-        rows = []
-        for raw in self._objects.get(kind, {}).values():
-            try:
-                rows.append(decode(raw, to))
-            except EngineError:  # one object that does not fit must not hide the others
-                continue
-        return rows
+        """Our objects of a kind; each version is decoded once, one that doesn't fit is left out."""
+        before, now = self._fitting.get(kind, {}), {}
+        for uid, raw in self._objects.get(kind, {}).items():
+            version = raw["metadata"].get("resourceVersion", "")
+            known = before.get(uid)
+            if known is None or known[0] != version:
+                try:
+                    known = version, decode(raw, to)
+                except EngineError:  # it must not hide the others
+                    known = version, None
+            now[uid] = known
+        self._fitting[kind] = now
+        return [fitting for _, fitting in now.values() if fitting is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from console.engine.model.points import RestorePointContent
     from console.engine.plan.queue import Waiting
 
+Row = TypeVar("Row", ActionView, PointView)
+
 _PLATFORM = re.compile(rf"^(kube-.*|openshift(-.*)?|default|{NAMESPACE}|{WORKERS_NAMESPACE})$")
 
 KINDS: Mapping[ActionKind, type[Action]] = {
@@ -59,6 +61,14 @@ class AppFacts(NamedTuple):
     namespace: RawObject | None  # None: it is gone, and known from its points only
     workloads: Sequence[RawObject] = ()
     claims: Sequence[RawObject] = ()
+
+
+class ClusterFacts(NamedTuple):
+    """What every cluster has, whole."""
+
+    namespaces: Iterable[RawObject]
+    workloads: Iterable[RawObject]
+    claims: Iterable[RawObject]
 
 
 def is_platform(namespace: str) -> bool:
@@ -241,11 +251,41 @@ def application_view(
     )
 
 
-def group_by_namespace(objects: Iterable[RawObject]) -> dict[str, list[RawObject]]:
-    """Objects by their namespace."""
+def application_rows(
+    cluster: str,
+    facts: ClusterFacts,
+    *,
+    points: Sequence[PointView],
+    actions: Sequence[ActionView],
+) -> list[ApplicationView]:
+    """Every application of a cluster, by name: its namespaces, and the removed ones with points."""
+    there = {raw["metadata"]["name"]: raw for raw in facts.namespaces}
+    workloads, claims = _by_namespace(facts.workloads), _by_namespace(facts.claims)
+    points_of, actions_of = _by_application(points), _by_application(actions)
+    names = {name for name in there if not is_platform(name)} | points_of.keys()
+    return [
+        application_view(
+            cluster,
+            name,
+            AppFacts(there.get(name), workloads.get(name, ()), claims.get(name, ())),
+            points=points_of.get(name, ()),
+            actions=actions_of.get(name, ()),
+        )
+        for name in sorted(names)
+    ]
+
+
+def _by_namespace(objects: Iterable[RawObject]) -> dict[str, list[RawObject]]:
     groups: dict[str, list[RawObject]] = defaultdict(list)
     for raw in objects:
         groups[raw["metadata"]["namespace"]].append(raw)
+    return groups
+
+
+def _by_application(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.application].append(row)
     return groups
 
 
