@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from console.engine.actions.export import finished, progress_of
+from console.engine.actions.filling import FILL, fill_volume, origin_of
 from console.engine.actions.reading import make_plan
-from console.engine.actions.repository_jobs import WIRE_VERSION, existing_target
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog.contents import get_content
 from console.engine.errors import (
@@ -25,35 +24,25 @@ from console.engine.errors import (
     NotFound,
 )
 from console.engine.facade import RestoreRequest
-from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS, RawObject
-from console.engine.model.names import ANNOTATION_RESTORED_BY, WORKERS_NAMESPACE
+from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS
+from console.engine.model.names import ANNOTATION_RESTORED_BY
 from console.engine.model.record import Failure, RestoreAction, VolumeProgress
-from console.engine.plan.jobs import WorkerRequest
-from console.engine.plan.placement import placement_of
-from console.engine.plan.snapshots import Origin
 from console.engine.volumes.handover import (
     drop_unfinished,
     finish_hand_over,
     hand_over,
-    is_filled,
     is_given,
-    make_work_claim,
-    note_filled,
-    wait_bound,
-    waits_for_consumer,
 )
-from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
+from console.engine.volumes.jobs import clean_up
 
 if TYPE_CHECKING:
     from console.engine.model.points import RestorePointContent
-    from console.engine.plan.placement import Placement
     from console.engine.plan.restore_plan import PlannedItem, PlannedVolume, RestorePlan
 
 Run = ActionRun[RestoreAction]
 
 AT_ONCE = 8
 READY_S = 120.0
-FILL = "fill"
 
 
 async def plan(run: Run) -> str:
@@ -223,115 +212,19 @@ async def _plan(run: Run) -> RestorePlan:
     return made
 
 
-def _origin(run: Run, content: RestorePointContent) -> Origin:
-    return Origin(
-        action_uid=run.uid, point=content.spec.id, application=content.spec.application.namespace
-    )
-
-
 async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> None:
     content = await _content(run)
-    origin = _origin(run, content)
+    origin = origin_of(run, content)
     target = volume.claim.obj
     if await is_given(run.drive, target, origin=origin):
         await finish_hand_over(run.drive, target, origin=origin, step=FILL)
     else:
-        if content.spec.kind == "local":
-            placement = placement_of(volume.claim.name, _workloads(made))
-            await _clone(run, origin, volume, placement)
-        else:
-            await _copy(run, made, content, volume)
+        await fill_volume(run, made, content, volume)
         await hand_over(run.drive, target, origin=origin, step=FILL)
     progress = run.volume(volume.claim.name)
     if progress.state != "done":
         done = msgspec.structs.replace(progress, state="done", bytesDone=progress.bytesTotal)
         await run.set_volume(done, force=True)
-
-
-async def _clone(run: Run, origin: Origin, volume: PlannedVolume, placement: Placement) -> None:
-    """A local point's volume: a clone of its snapshot."""
-    await run.set_volume(msgspec.structs.replace(run.volume(volume.claim.name), state="running"))
-    name = await make_work_claim(
-        run.drive,
-        volume.artifact,
-        origin=origin,
-        step=FILL,
-        size=volume.size,
-        storage_class=volume.storage_class,
-    )
-    if await waits_for_consumer(run.drive, volume.storage_class):
-        await _place(run, origin, volume, claim=name, placement=placement)
-    await wait_bound(run.drive, WORKERS_NAMESPACE, name)
-
-
-async def _place(
-    run: Run, origin: Origin, volume: PlannedVolume, *, claim: str, placement: Placement
-) -> None:
-    """Such a volume is made where its first pod runs: a worker goes where the application will."""
-    name = volume.claim.name
-    request = WorkerRequest(
-        command="place",
-        origin=origin,
-        step="place",
-        subject=name,
-        job={"version": WIRE_VERSION},
-        claim=claim,
-        placement=placement,
-    )
-    await run_job(run.drive, request, work="restore", label=f"placing of {name}")
-
-
-async def _copy(
-    run: Run, made: RestorePlan, content: RestorePointContent, volume: PlannedVolume
-) -> None:
-    """An exported point's volume: an empty claim that a worker fills from the repository."""
-    name = volume.claim.name
-    target = await existing_target(run.drive, content.spec.location, content.spec.repository)
-    origin = _origin(run, content)
-    claim = await make_work_claim(
-        run.drive,
-        msgspec.structs.replace(volume.artifact, snapshot=None),
-        origin=origin,
-        step=FILL,
-        size=volume.size,
-        storage_class=volume.storage_class,
-    )
-    snapshot = volume.artifact.repositorySnapshot
-    if await is_filled(run.drive, claim, snapshot):
-        return
-    request = target.request(
-        "restore",
-        origin=origin,
-        step="restore",
-        subject=name,
-        job={"pvc": name, "hostname": content.spec.clusterUID, "snapshot": snapshot},
-        claim=claim,
-        placement=placement_of(name, _workloads(made)),
-    )
-
-    async def on_counters(counters: WorkerCounters) -> None:
-        await run.set_volume(progress_of(run.volume(name), counters))
-
-    async def on_result(result: WorkerResult) -> None:
-        # what failed is in the record before the claim says that it need not be filled again
-        for item in result.failures:
-            run.fail(Failure(code=item.code, message=item.message, object=f"{name}:{item.path}"))
-        await run.set_volume(finished(run.volume(name), result), force=True)
-        await note_filled(run.drive, claim, snapshot)
-
-    await run.set_volume(msgspec.structs.replace(run.volume(name), state="running"))
-    await run_job(
-        run.drive,
-        request,
-        work="restore",
-        label=f"restore of {content.spec.application.name}/{name}",
-        on_counters=on_counters,
-        on_result=on_result,
-    )
-
-
-def _workloads(made: RestorePlan) -> list[RawObject]:
-    return [item.obj for wave in made.waves for item in wave]
 
 
 async def _create(run: Run, item: PlannedItem, limit: asyncio.Semaphore) -> None:
