@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
 T = TypeVar("T")
 
@@ -25,6 +25,28 @@ logger = logging.getLogger(__name__)
 
 def _log_failure(name: str, error: BaseException) -> None:
     logger.error("task %s failed: %s", name, type(error).__name__, exc_info=error)
+
+
+async def side_by_side(
+    calls: Iterable[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int
+) -> list[T]:
+    """What each call returns, in order; the first that fails ends the others.
+
+    Raises:
+        Exception: The first failure itself, not a group of them.
+    """
+    limit = asyncio.Semaphore(at_once)
+
+    async def one(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with limit:
+            return await call()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(call)) for call in calls]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class TaskOwner:

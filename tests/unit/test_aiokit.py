@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.engine.aiokit import Backoff, BoundedExecutor, SystemClock, TaskOwner
+from console.engine.aiokit import (
+    Backoff,
+    BoundedExecutor,
+    SystemClock,
+    TaskOwner,
+    side_by_side,
+)
 
 
 async def forever() -> None:
@@ -183,3 +190,35 @@ def test_pauses_grow_to_their_limit_and_begin_again(first: float, limit: float, 
         assert base / 2 <= backoff.next_s() <= base * 1.000001
     backoff.reset()
     assert first / 2 <= backoff.next_s() <= first
+
+
+async def test_side_by_side_keeps_the_order_and_the_limit() -> None:
+    running, most = 0, 0
+
+    async def call(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return number
+
+    assert await side_by_side((partial(call, n) for n in range(20)), at_once=3) == [*range(20)]
+    assert most == 3
+
+
+async def test_side_by_side_raises_the_failure_itself_and_ends_the_others() -> None:
+    ended = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def fail() -> None:
+        raise LookupError("no")
+
+    with pytest.raises(LookupError, match="no"):
+        await side_by_side((wait, fail), at_once=2)
+    assert ended.is_set()

@@ -6,11 +6,12 @@ doesn't keep is never in memory twice.
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from console.engine.aiokit import side_by_side
 from console.engine.errors import Expired, Forbidden, NotFound
 from console.engine.model.kinds import NAMESPACES, SERVICES, Kind, RawObject
 from console.engine.model.record import Failure
@@ -46,7 +47,6 @@ async def collect(
         keep: What the result shall hold of an object; None: nothing.
     """
     kinds = kinds_to_collect(await client.discover())
-    limit = asyncio.Semaphore(AT_ONCE)
     around = surroundings_of(await _readable(client, SERVICES, namespace))
     failures: list[Failure] = []
 
@@ -60,23 +60,21 @@ async def collect(
         return kept
 
     async def read_whole(kind: Kind) -> list[T]:
-        async with limit:
-            try:
-                for _ in range(TRIES - 1):
-                    try:
-                        return await read(kind)
-                    except Expired:  # the server forgot the moment between two pages
-                        continue
-                return await read(kind)
-            except NotFound:  # the kind went away since discovery
-                return []
-            except Forbidden as error:
-                failures.append(_unread(kind, namespace, error))
-                return []
+        try:
+            for _ in range(TRIES - 1):
+                try:
+                    return await read(kind)
+                except Expired:  # the server forgot the moment between two pages
+                    continue
+            return await read(kind)
+        except NotFound:  # the kind went away since discovery
+            return []
+        except Forbidden as error:
+            failures.append(_unread(kind, namespace, error))
+            return []
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(read_whole(kind)) for kind in kinds]
-    kept = [one for task in tasks for one in task.result()]
+    lists = await side_by_side((partial(read_whole, kind) for kind in kinds), at_once=AT_ONCE)
+    kept = [one for kept_of_kind in lists for one in kept_of_kind]
     raw = await client.get(NAMESPACES, namespace)
     own = keep(NAMESPACES, raw, decide(raw, around))
     return Collected(kept if own is None else [*kept, own], failures)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.aiokit import side_by_side
 from console.engine.catalog import exported, local
 from console.engine.catalog.locations import open_location
 from console.engine.errors import EngineError, Forbidden, NotFound
@@ -111,22 +112,19 @@ async def live_facts(client: KubeClient, namespace: str, objects: Iterable[RawOb
         return LiveFacts(namespace_state=state, served=served, storage_classes=classes)
     wanted = {(raw["apiVersion"], raw["kind"]) for raw in objects}
     kinds = [k for k in served if (k.api_version, k.kind) in wanted and k.namespaced]
-    limit = asyncio.Semaphore(AT_ONCE)
 
     async def read(kind: Kind) -> list[tuple[Kind, RawObject]]:
-        async with limit:
-            try:
-                return [(kind, raw) for raw in await client.list(kind, namespace)]
-            except (NotFound, Forbidden):  # creating will say it again, by object
-                return []
+        try:
+            return [(kind, raw) for raw in await client.list(kind, namespace)]
+        except (NotFound, Forbidden):  # creating will say it again, by object
+            return []
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(read(kind)) for kind in kinds]
+    lists = await side_by_side((partial(read, kind) for kind in kinds), at_once=AT_ONCE)
     annotations = raw_namespace["metadata"].get("annotations") or {}
     return LiveFacts(
         namespace_state=state,
         namespace_restored_by=annotations.get(ANNOTATION_RESTORED_BY, ""),
-        objects=tuple(live_object(*pair) for task in tasks for pair in task.result()),
+        objects=tuple(live_object(*pair) for pairs in lists for pair in pairs),
         served=served,
         storage_classes=classes,
     )

@@ -7,13 +7,14 @@ has no owner: deleting a RestorePointContent takes nothing along.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.aiokit import side_by_side
 from console.engine.catalog.own_secrets import own_secret
 from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
 from console.engine.model.kinds import SECRETS, RawObject
@@ -28,7 +29,7 @@ from console.engine.model.names import (
     derived_name,
 )
 from console.engine.model.points import PointManifest
-from console.repository.object_packs import SealedPack, open_pack
+from console.repository.object_packs import LARGEST_PACK, SealedPack, open_pack
 
 if TYPE_CHECKING:
     from console.engine.kube import KubeClient
@@ -39,6 +40,7 @@ KEY_FIELD = "key"
 LABEL_STATE = "kubehaven.io/state"
 READY = "ready"
 WRITES_AT_ONCE = 16
+PACK_TRIES = 20  # other points may join the same pack's owners at the same time
 
 _KEY_NAME = derived_name("objects-key")
 
@@ -136,15 +138,9 @@ async def write_packs(client: KubeClient, manifest: RawObject, packs: list[Seale
         "name": manifest["metadata"]["name"],
         "uid": manifest["metadata"]["uid"],
     }
-    limit = asyncio.Semaphore(WRITES_AT_ONCE)
-
-    async def write(pack: SealedPack) -> None:
-        async with limit:
-            await _write_pack(client, owner, pack)
-
-    async with asyncio.TaskGroup() as group:
-        for pack in packs:
-            group.create_task(write(pack))
+    await side_by_side(
+        (partial(_write_pack, client, owner, pack) for pack in packs), at_once=WRITES_AT_ONCE
+    )
 
 
 async def packs_present(client: KubeClient, manifest: PointManifest) -> bool:
@@ -193,7 +189,12 @@ async def read_objects(client: KubeClient, manifest: PointManifest) -> list[tupl
 async def packed_bytes(client: KubeClient) -> int:
     """Bytes of all packs in this cluster, for the budget."""
     packs = await client.list(SECRETS, NAMESPACE, labels=f"{LABEL_ROLE}=pack", metadata_only=True)
-    return sum(int(pack["metadata"]["annotations"][ANNOTATION_BYTES]) for pack in packs)
+    return sum(_bytes_of(pack) for pack in packs)
+
+
+def _bytes_of(pack: RawObject) -> int:
+    said = str((pack["metadata"].get("annotations") or {}).get(ANNOTATION_BYTES, ""))
+    return int(said) if said.isdecimal() else LARGEST_PACK  # rather too much than too little
 
 
 async def _write_pack(client: KubeClient, owner: RawObject, pack: SealedPack) -> None:
@@ -208,7 +209,7 @@ async def _write_pack(client: KubeClient, owner: RawObject, pack: SealedPack) ->
         immutable=True,
     )
     # the garbage collector may take the last owner's pack away while we look: then make it anew
-    for _ in range(5):
+    for _ in range(PACK_TRIES):
         try:
             await client.create(SECRETS, secret)
         except AlreadyExists:

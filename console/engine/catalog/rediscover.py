@@ -6,8 +6,10 @@ point comes back. Never deletes, never frees, never overwrites a point.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.engine.aiokit import side_by_side
 from console.engine.catalog import exported, local
 from console.engine.catalog.contents import (
     complete,
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from console.engine.catalog.locations import OpenLocation
     from console.engine.kube import KubeClient
     from console.engine.model.points import PointManifest, RestorePointContent
+
+
+AT_ONCE = 16
 
 
 class Rediscovered(NamedTuple):
@@ -54,31 +59,33 @@ def look_into(location: OpenLocation, *, cluster_uid: str) -> list[FoundPoint]:
 async def join_exported(client: KubeClient, location: str, found: list[FoundPoint]) -> Rediscovered:
     """Make contents for the points of a location that the cluster does not know."""
     there = {content.metadata.name: content for content in await list_contents(client)}
-    added = []
-    for point in found:
+
+    async def join(point: FoundPoint) -> str:
         name = exported_content_name(point.manifest.id, location)
         known = there.get(name)
         if known is not None and known.status.state == "Ready" and not point.damage:
-            continue
+            return ""
         content = await make_content(client, name, _exported_spec(point, location), {})
         status = exported_status(point.manifest, point.objects_snapshot, damage=point.damage)
         await complete(client, content, status)
-        if known is None:
-            added.append(name)
-    return Rediscovered(len(found), tuple(added))
+        return "" if known is not None else name
+
+    joined = await side_by_side((partial(join, point) for point in found), at_once=AT_ONCE)
+    return Rediscovered(len(found), tuple(name for name in joined if name))
 
 
 async def join_local(client: KubeClient) -> Rediscovered:
     """Make contents for the local points whose manifests are here and whose contents are not."""
     there = {content.metadata.name for content in await list_contents(client)}
     manifests = await local.list_manifests(client)
-    added = []
-    for manifest in manifests:
-        if manifest.id in there:
-            continue
+    missing = [manifest for manifest in manifests if manifest.id not in there]
+
+    async def join(manifest: PointManifest) -> str:
         content = await make_content(client, manifest.id, local_spec(manifest), manifest.labels)
         await complete_local(client, content, manifest)
-        added.append(manifest.id)
+        return manifest.id
+
+    added = await side_by_side((partial(join, manifest) for manifest in missing), at_once=AT_ONCE)
     return Rediscovered(len(manifests), tuple(added))
 
 
