@@ -14,16 +14,28 @@ if TYPE_CHECKING:
         ActionView,
         Blocker,
         Failure,
+        FreedData,
         PlannedObject,
         PointVolumeView,
         PreparePlan,
         RestorePreview,
+        RetirePreview,
         Step,
         VolumeProgress,
     )
 
 _MARKS = {"done": "✓", "running": "…", "failed": "✖", "skipped": "-", "pending": " "}
-VERBS = {"BackupAction": "backup", "ExportAction": "export", "RestoreAction": "restore"}
+VERBS = {
+    "BackupAction": "backup",
+    "ExportAction": "export",
+    "RestoreAction": "restore",
+    "RetireAction": "retirement",
+}
+_BYTES = {
+    "now": "freed",
+    "prune": "removed; its bytes come back when the repository is pruned",
+    "kept": "stays: something else names it too",
+}
 _REASONS = {
     "SelfServiceUnavailable": "actions outside the namespace kubehaven need the in-cluster engine",
     "NoSlot": "all slots are taken",
@@ -54,6 +66,7 @@ def explain_action(action: ActionView, now: datetime) -> list[str]:
         lines += ["steps:", *(f"  {step_line(step, now)}" for step in action.steps)]
     if action.volumes:
         lines += ["volumes:", *(f"  {volume_line(volume)}" for volume in action.volumes)]
+    lines += explain_freed(action.freed)
     lines += explain_faults(action)
     return lines
 
@@ -104,6 +117,30 @@ def explain_restore(preview: RestorePreview) -> list[str]:
     if preview.volumes:
         lines += ["volumes:", *(f"  {_point_volume(volume)}" for volume in preview.volumes)]
     return lines
+
+
+def explain_retire(preview: RetirePreview) -> list[str]:
+    """A retirement before it is done: what stands in the way first, then everything by its id."""
+    lines = [visible(f"retire restore points of {preview.application}")]
+    lines += _blockers("what stands in the way:", "✖", preview.blockers)
+    lines += _blockers("worth knowing:", "▲", preview.warnings)
+    for point in dict.fromkeys(item.point for item in preview.items):
+        items = [item for item in preview.items if item.point == point]
+        where = f" in {items[0].location}" if items[0].location else ""
+        lines.append(visible(f"{point}: {items[0].kind}{where}, taken {items[0].taken_at}"))
+        lines += [f"  {_freed(item.what, item.id, item.pvc, item.bytes)}" for item in items]
+    return lines
+
+
+def explain_freed(freed: Iterable[FreedData]) -> list[str]:
+    """What a retirement has let go of, by id."""
+    lines = [f"  {_freed(one.kind, one.id, one.pvc, one.bytes)}" for one in freed]
+    return ["freed:", *lines] if lines else []
+
+
+def _freed(what: str, id_: str, pvc: str, how: str) -> str:
+    of = f" of {pvc}" if pvc else ""
+    return visible(f"{what} {id_}{of}: {_BYTES[how]}")
 
 
 def explain_prepare(plan: PreparePlan) -> list[str]:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from console.cli import output
 from console.cli.exits import DONE, exit_of_outcome, worst
-from console.cli.explain import VERBS, action_title, explain_faults, step_line, waiting
+from console.cli.explain import (
+    VERBS,
+    action_title,
+    explain_faults,
+    explain_freed,
+    step_line,
+    waiting,
+)
 from console.engine import (
     ActionRef,
     ActionsChanged,
@@ -222,6 +229,7 @@ def _finish(session: Session, ended: list[ActionView]) -> int:
             print(action_title(action))
             if action.point:
                 print(f"  restore point {output.visible(action.point)}")
+            print(*(f"  {line}\n" for line in explain_freed(action.freed)), sep="", end="")
         for line in explain_faults(action):
             print(line, file=sys.stderr)
     return worst(exit_of_outcome(action.outcome) for action in ended)

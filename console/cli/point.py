@@ -11,9 +11,11 @@ from msgspec import to_builtins
 
 from console.cli import output
 from console.cli.exits import DONE, FAILED
+from console.cli.explain import explain_retire
+from console.cli.follow import add_wait, follow_or_name
 from console.cli.offline import add_place_options, here_or_there
-from console.cli.session import Session, no_verb, on_engine
-from console.engine import offline_browse, offline_get, offline_points
+from console.cli.session import Session, confirmed, no_verb, on_engine
+from console.engine import RetireRequest, offline_browse, offline_get, offline_points
 
 if TYPE_CHECKING:
     import argparse
@@ -47,6 +49,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     get.add_argument("--into", metavar="DIR", type=Path, required=True)
     _also_offline(get, _get, _get_offline)
+    _configure_retire(verbs.add_parser("retire", help="free the data of points, after showing it"))
+
+
+def _configure_retire(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("points", metavar="POINT", nargs="+")
+    parser.add_argument(
+        "--allow-many", action="store_true", help="also over a fifth of the application's points"
+    )
+    parser.add_argument("--allow-last", action="store_true", help="also its last good point")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be freed")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_wait(parser)
+    on_engine(parser, _retire)
 
 
 def _also_offline(
@@ -172,6 +187,24 @@ def _get_offline(place: OfflinePlace, arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     size = offline_get(place, arguments.point, arguments.path, target)
     return _print_fetched(size, target, json=arguments.output == "json")
+
+
+async def _retire(session: Session) -> int:
+    asked = session.arguments
+    cluster = await session.cluster()
+    request = RetireRequest(
+        points=tuple(asked.points), allow_many=asked.allow_many, allow_last=asked.allow_last
+    )
+    preview = await session.engine.restore_points.preview_retire(cluster, request)
+    if not session.json:
+        print(*explain_retire(preview), sep="\n")
+    if asked.dry_run or preview.blockers:
+        if session.json:
+            output.print_json(preview)
+        return FAILED if preview.blockers else DONE
+    await confirmed(session, f"free this for good in {cluster}?")
+    action = await session.engine.actions.retire(cluster, request, plan_hash=preview.hash)
+    return await follow_or_name(session, action)
 
 
 def _target(arguments: argparse.Namespace) -> Path:

@@ -41,6 +41,7 @@ from console.engine.model.record import ACTION_KINDS
 from console.engine.model.views import PlannedObject
 from console.engine.model.wire import decode
 from console.engine.plan.restore_plan import to_preview
+from console.engine.plan.retire_plan import to_preview as retire_preview
 from console.engine.settings import home_folder
 from console.storage import StoreError
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from console.engine.catalog.locations import OpenLocation
     from console.engine.controller.session import ClusterSession
     from console.engine.events import Event
-    from console.engine.facade import LocationDraft, RestoreRequest
+    from console.engine.facade import LocationDraft, RestoreRequest, RetireRequest
     from console.engine.kube import Write
     from console.engine.kube.lease import HostKind
     from console.engine.model.kinds import Kind, RawObject
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         LocationView,
         PointView,
         RestorePreview,
+        RetirePreview,
     )
     from console.engine.plan.select import Decision
 
@@ -230,6 +232,12 @@ class PointsGroup:
         plan = await make_plan(session.client, content, request, session.threads.run)
         return to_preview(plan, cluster=cluster)
 
+    async def preview_retire(self, cluster: str, request: RetireRequest) -> RetirePreview:
+        """What a retirement would free, by id; writes nothing."""
+        session = await self._sessions.prepared(cluster)
+        plan = await asking.plan_retirement(session.client, request, cluster_uid=session.uid)
+        return retire_preview(plan, cluster=cluster)
+
     async def browse(self, cluster: str, name: str, path: str = "") -> tuple[BrowseEntry, ...]:
         """A folder of an exported point."""
         session = await self._sessions.prepared(cluster)
@@ -288,6 +296,20 @@ class ActionsGroup:
                     code="plan.stale",
                 )
         return await asking.ask_restore(session.client, cluster, request, user=session.asker())
+
+    async def retire(
+        self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
+    ) -> ActionRef:
+        """Ask for points to be freed; with `plan_hash`, refused when the preview changed."""
+        session = await self._sessions.prepared(cluster)
+        return await asking.ask_retire(
+            session.client,
+            cluster,
+            request,
+            user=session.asker(),
+            cluster_uid=session.uid,
+            plan_hash=plan_hash,
+        )
 
     async def list(self, cluster: str) -> tuple[ActionView, ...]:
         """All actions, the newest first."""

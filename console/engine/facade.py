@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PointView,
         PreparePlan,
         RestorePreview,
+        RetirePreview,
     )
 
 
@@ -59,6 +60,17 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     point: str  # name of the content
     target: str = ""  # namespace; empty = the application's own
     storage_class_map: dict[str, str] = {}
+
+
+class RetireRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which points to free for good, and what was said yes to.
+
+    `points` are names of contents, or ids where one copy alone has the id.
+    """
+
+    points: tuple[str, ...]
+    allow_many: bool = False  # also over a fifth of the application's points
+    allow_last: bool = False  # also its last good one
 
 
 class Clusters(Protocol):
@@ -130,6 +142,9 @@ class RestorePoints(Protocol):
     async def preview(self, cluster: str, request: RestoreRequest) -> RestorePreview:
         """What a restore would do; writes nothing."""
 
+    async def preview_retire(self, cluster: str, request: RetireRequest) -> RetirePreview:
+        """What a retirement would free, by id; writes nothing."""
+
     async def browse(self, cluster: str, name: str, path: str = "") -> tuple[BrowseEntry, ...]:
         """A folder of an exported point: `objects/…` or `volumes/<pvc>/…`."""
 
@@ -150,6 +165,11 @@ class Actions(Protocol):
         self, cluster: str, request: RestoreRequest, *, plan_hash: str = ""
     ) -> ActionRef:
         """Ask for a restore; with `plan_hash`, refused when the preview is no longer true."""
+
+    async def retire(
+        self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
+    ) -> ActionRef:
+        """Ask for points to be freed; with `plan_hash`, refused when the preview changed."""
 
     async def list(self, cluster: str) -> tuple[ActionView, ...]:
         """All actions, the newest first."""

@@ -16,7 +16,7 @@ from console.worker.errors import BadJob
 if TYPE_CHECKING:
     from pathlib import Path
 
-Command = Literal["init", "backup", "objects", "restore", "verify", "place"]
+Command = Literal["init", "backup", "objects", "restore", "verify", "place", "retire"]
 COMMANDS: tuple[Command, ...] = get_args(Command)
 VERSION = 1
 
@@ -28,6 +28,7 @@ _NEEDED: dict[Command, tuple[str, ...]] = {
     "restore": ("snapshot",),
     "verify": (),
     "place": (),
+    "retire": ("point", "owner"),
 }
 _WHERE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
 
@@ -73,6 +74,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     snapshot: str = ""  # restore
     owner_map: tuple[tuple[str, str], ...] = ()  # restore: [old id, new id]
     read_data: bool = False  # verify
+    owner: str = ""  # retire: uid of the cluster that asks; the repository must be its own
+    objects_snapshot: str = ""  # retire
+    volume_snapshots: tuple[str, ...] = ()  # retire
 
 
 class _Head(msgspec.Struct):

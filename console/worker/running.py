@@ -19,6 +19,7 @@ from console.worker.commands.init import init
 from console.worker.commands.objects import back_point_up
 from console.worker.commands.place import place
 from console.worker.commands.restore import restore
+from console.worker.commands.retire import retire
 from console.worker.commands.verify import verify
 from console.worker.errors import WorkerError
 from console.worker.job import load_job
@@ -42,6 +43,7 @@ _FUNCTIONS: dict[Command, Callable[[Work], Result]] = {
     "restore": restore,
     "verify": verify,
     "place": place,
+    "retire": retire,
 }
 
 

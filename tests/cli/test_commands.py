@@ -236,3 +236,25 @@ def test_a_key_without_a_place_is_a_usage_error(shell: Shell) -> None:
     assert "--location URL" in shell.err
     assert shell.run("point", "list", "--location", "/nowhere") == 2
     assert "--location-key-file" in shell.err
+
+
+def test_a_retirement_shows_each_id_and_needs_a_yes(shell: Shell) -> None:
+    point = shell.ask("point", "list", "--application", "shop", *ON)[0]
+    words = ("point", "retire", point["name"], *ON)
+    assert shell.run(*words, "--dry-run") == 0
+    assert f"snap-{point['id']} of data" in shell.out
+    assert shell.run(*words) == 2  # no terminal
+    assert not shell.engine.calls
+    assert shell.run(*words, "--yes") == 0, shell.err
+    assert shell.engine.calls[0] == (
+        f"actions.retire ocp-hongkong {point['name']} retire {point['name']}"
+    )
+    assert "retirement of shop: Finished, Complete" in shell.out
+
+
+def test_a_retirement_of_the_last_point_is_not_made_by_a_mere_yes(shell: Shell) -> None:
+    points = [p["name"] for p in shell.ask("point", "list", "--application", "shop", *ON)]
+    assert shell.run("point", "retire", *points, "--yes", *ON) == 1
+    assert "--allow-last" in shell.out
+    assert not shell.engine.calls
+    assert shell.run("point", "retire", *points, "--allow-last", "--yes", *ON) == 0

@@ -30,6 +30,7 @@ HK, GZ = "ocp-hongkong", "tke-guangzhou"
 STEPS: dict[ActionKind, tuple[str, ...]] = {
     "BackupAction": ("point", "cut", "adopt", "ready"),
     "ExportAction": ("repository", "volumes", "objects", "clean"),
+    "RetireAction": ("check", "mark", "free", "forget", "clean"),
     "RestoreAction": ("plan", "namespace", "volumes", "objects", "workloads", "clean"),
 }
 

@@ -37,6 +37,9 @@ from console.engine import (
     PreparePlan,
     RestorePreview,
     RestoreRequest,
+    RetiredItem,
+    RetirePreview,
+    RetireRequest,
     Step,
     UntrustedPrograms,
     VolumeProgress,
@@ -410,6 +413,34 @@ class DemoPoints:
             hash=f"restore {point.name} {target}",
         )
 
+    async def preview_retire(self, cluster: str, request: RetireRequest) -> RetirePreview:
+        points = [await self.show(cluster, name) for name in request.points]
+        good = await self.list(cluster, application=points[0].application)
+        last = Blocker(
+            code="retire.last",
+            message=f"no good restore point of {points[0].application} would be left",
+            hint="if that is meant, ask again with --allow-last (spec.allowLast)",
+        )
+        return RetirePreview(
+            cluster=cluster,
+            application=points[0].application,
+            items=tuple(
+                RetiredItem(
+                    point=row.name,
+                    kind=row.kind,
+                    what="VolumeSnapshot" if row.kind == "local" else "RepositorySnapshot",
+                    id=f"snap-{row.id}",
+                    pvc="data",
+                    location=row.location,
+                    taken_at=row.taken_at,
+                    bytes="now" if row.kind == "local" else "prune",
+                )
+                for row in points
+            ),
+            blockers=() if request.allow_last or len(good) > len(points) else (last,),
+            hash=f"retire {' '.join(row.name for row in points)}",
+        )
+
     async def browse(self, cluster: str, name: str, path: str = "") -> tuple[BrowseEntry, ...]:
         if "restore_points.browse" in self._engine.fail:
             raise self._engine.fail.pop("restore_points.browse")
@@ -466,6 +497,13 @@ class DemoActions:
         row = await self._engine.restore_points.show(cluster, request.point)
         target = request.target or row.application
         return self._add(cluster, "RestoreAction", row.application, target=target)
+
+    async def retire(
+        self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
+    ) -> ActionRef:
+        self._engine.note("actions.retire", cluster, *request.points, plan_hash)
+        row = await self._engine.restore_points.show(cluster, request.points[0])
+        return self._add(cluster, "RetireAction", row.application)
 
     async def list(self, cluster: str) -> tuple[ActionView, ...]:
         rows = self._engine.rows("actions", cluster)

@@ -51,6 +51,8 @@ from console.engine import (
     RestorePoints,
     RestorePreview,
     RestoreRequest,
+    RetirePreview,
+    RetireRequest,
     UntrustedPrograms,
 )
 
@@ -287,6 +289,9 @@ class PipePoints:
     async def preview(self, cluster: str, request: RestoreRequest) -> RestorePreview:
         return await self._call("restore_points.preview", RestorePreview, cluster, request)
 
+    async def preview_retire(self, cluster: str, request: RetireRequest) -> RetirePreview:
+        return await self._call("restore_points.preview_retire", RetirePreview, cluster, request)
+
     async def browse(self, cluster: str, name: str, path: str = "") -> tuple[BrowseEntry, ...]:
         kind = tuple[BrowseEntry, ...]
         return await self._call("restore_points.browse", kind, cluster, name, path)
@@ -313,6 +318,12 @@ class PipeActions:
     ) -> ActionRef:
         named = {"plan_hash": plan_hash}
         return await self._call("actions.restore", ActionRef, cluster, request, **named)
+
+    async def retire(
+        self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
+    ) -> ActionRef:
+        named = {"plan_hash": plan_hash}
+        return await self._call("actions.retire", ActionRef, cluster, request, **named)
 
     async def list(self, cluster: str) -> tuple[ActionView, ...]:
         return await self._call("actions.list", tuple[ActionView, ...], cluster)

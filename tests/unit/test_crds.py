@@ -17,6 +17,7 @@ KINDS: dict[kinds.Kind, type[record.Resource]] = {
     kinds.BACKUP_ACTIONS: record.BackupAction,
     kinds.EXPORT_ACTIONS: record.ExportAction,
     kinds.RESTORE_ACTIONS: record.RestoreAction,
+    kinds.RETIRE_ACTIONS: record.RetireAction,
     kinds.RESTORE_POINTS: points.RestorePoint,
     kinds.RESTORE_POINT_CONTENTS: points.RestorePointContent,
     kinds.LOCATIONS: intent.Location,

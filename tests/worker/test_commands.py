@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from console.repository import init_repository
+from console.repository import Repository, init_repository
 from console.repository.location_keys import MARKER
 from console.repository.object_packs import seal_objects
-from console.storage import open_store
+from console.storage import FileStore, open_store
 from tests.builders.trees import differences
 from tests.worker.conftest import fill
 from tests.worker.rig import PASSWORD, POINT, PVC, SALT, Rig
@@ -225,3 +225,38 @@ def test_a_wrong_access_key(tmp_path: Path, s3_server: S3Server) -> None:
     assert result["code"] == "store.denied"
     for secret in ("not-the-right-secret", PASSWORD):
         assert secret not in rig.said + str(result)
+
+
+def test_a_retired_point_is_gone_and_the_other_stays(any_rig: Rig, tmp_path: Path) -> None:
+    rig = any_rig
+    rig.run("init")
+    write_packs(rig)
+    first = rig.run("backup")["snapshot"]
+    objects = rig.run("objects", manifest=manifest(first))["snapshot"]
+    other = rig.run("backup", point="shop-other")["snapshot"]
+    how = {"objectsSnapshot": objects, "volumeSnapshots": [first]}
+
+    stranger = rig.run("retire", code=1, owner="somebody", **how)
+    assert stranger["code"] == "retire.other_owner"
+    wrong = rig.run("retire", code=1, owner="uid", volumeSnapshots=[other])
+    assert wrong["code"] == "retire.other_point"
+    assert {one["id"] for one in rig.snapshots()} == {first, objects, other}
+
+    assert rig.run("retire", owner="uid", **how)["filesDone"] == 2
+    assert rig.run("retire", owner="uid", **how)["filesDone"] == 0
+    assert [one["id"] for one in rig.snapshots()] == [other]
+    rig.restic("check", "--read-data")
+    target = tmp_path / "restored"
+    target.mkdir()
+    rig.run("restore", volume=target, snapshot=other)
+    assert differences(rig.volume, target) == []
+
+
+def test_a_retirement_respects_the_locks_of_others(rig: Rig) -> None:
+    snapshot = rig.run("backup")["snapshot"]
+    store = FileStore(rig.repository)
+    repository = Repository.open(store, PASSWORD.encode())
+    with repository.lock():
+        result = rig.run("retire", code=11, owner="uid", volumeSnapshots=[snapshot])
+    assert result["code"] == "repository.locked"
+    assert [one["id"] for one in rig.snapshots()] == [snapshot]

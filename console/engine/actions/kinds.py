@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.engine.actions import backup, export, restore
-from console.engine.model.kinds import BACKUP_ACTIONS, EXPORT_ACTIONS, RESTORE_ACTIONS
-from console.engine.model.record import BackupAction, ExportAction, RestoreAction
+from console.engine.actions import backup, export, restore, retire
+from console.engine.model.kinds import (
+    BACKUP_ACTIONS,
+    EXPORT_ACTIONS,
+    RESTORE_ACTIONS,
+    RETIRE_ACTIONS,
+)
+from console.engine.model.record import BackupAction, ExportAction, RestoreAction, RetireAction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -30,4 +35,5 @@ HANDLINGS: Mapping[ActionKind, Handling] = {
     "BackupAction": Handling(BACKUP_ACTIONS, BackupAction, backup.STEPS, backup.discard),
     "ExportAction": Handling(EXPORT_ACTIONS, ExportAction, export.STEPS, export.discard),
     "RestoreAction": Handling(RESTORE_ACTIONS, RestoreAction, restore.STEPS, restore.discard),
+    "RetireAction": Handling(RETIRE_ACTIONS, RetireAction, retire.STEPS, retire.discard),
 }

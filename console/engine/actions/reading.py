@@ -48,6 +48,13 @@ async def read_point_objects(
         EngineError: `point.damaged`, `point.missing`.
         StoreError: The location of an exported point can't be reached from here.
     """
+    if content.status.state == "Retiring":
+        raise EngineError(
+            "the restore point is being retired",
+            subject=f"RestorePointContent {content.metadata.name}",
+            hint="choose another point",
+            code="point.retiring",
+        )
     if content.spec.kind == "local":
         manifest = await local.find_manifest(client, content.spec.id, content.status.cut.attempt)
         if manifest is None:

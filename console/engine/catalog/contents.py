@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from console.engine.errors import AlreadyExists, NotFound
+from console.engine.errors import AlreadyExists, Conflict, NotFound
 from console.engine.model.kinds import (
     NAMESPACES,
     RESTORE_POINT_CONTENTS,
@@ -38,6 +38,9 @@ from console.engine.model.wire import decode, encode
 
 if TYPE_CHECKING:
     from console.engine.kube import KubeClient
+    from console.engine.model.points import PointState
+
+STATE_TRIES = 10
 
 
 async def make_content(
@@ -114,6 +117,37 @@ def exported_status(
         volumes=manifest.volumes,
         cut=manifest.cut,
     )
+
+
+async def set_state(
+    client: KubeClient, content: RestorePointContent, state: PointState, reason: str
+) -> None:
+    """Write another state of a content and of its handle; nothing else of them changes.
+
+    Raises:
+        NotFound: It was forgotten meanwhile.
+        Conflict: It is another content by now, or keeps changing.
+    """
+    name = content.metadata.name
+    for _ in range(STATE_TRIES):
+        raw = await client.get(RESTORE_POINT_CONTENTS, name)
+        if raw["metadata"]["uid"] != content.metadata.uid:
+            break
+        there = decode(raw, RestorePointContent)
+        wanted = msgspec.structs.replace(there.status, state=state, reason=reason)
+        if there.status == wanted:
+            return
+        try:
+            raw = await client.replace(
+                RESTORE_POINT_CONTENTS, {**raw, "status": encode(wanted)}, subresource="status"
+            )
+        except Conflict:
+            continue
+        changed = decode(raw, RestorePointContent)
+        if changed.status.restorePointRef is not None:
+            await _copy_status(client, changed.status.restorePointRef, changed)
+        return
+    raise Conflict("the content is changed by somebody else", subject=f"RestorePointContent {name}")
 
 
 async def complete(

@@ -65,6 +65,8 @@ async def join_exported(client: KubeClient, location: str, found: list[FoundPoin
         known = there.get(name)
         if known is not None and known.status.state == "Ready" and not point.damage:
             return ""
+        if known is not None and known.status.state == "Retiring":
+            return ""  # its RetireAction has the word
         content = await make_content(client, name, _exported_spec(point, location), {})
         status = exported_status(point.manifest, point.objects_snapshot, damage=point.damage)
         await complete(client, content, status)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from console.engine.actions.retiring import make_retire_plan
 from console.engine.catalog.contents import find_content, list_contents
 from console.engine.catalog.locations import open_location
 from console.engine.controller.queueing import LABEL_AFTER
-from console.engine.errors import EngineError, NotFound
+from console.engine.errors import EngineError, NotFound, PlanError
 from console.engine.model.kinds import (
     BACKUP_ACTIONS,
     EXPORT_ACTIONS,
     NAMESPACES,
     RESTORE_ACTIONS,
+    RETIRE_ACTIONS,
     Kind,
     RawObject,
 )
@@ -35,21 +37,24 @@ from console.engine.model.record import (
     ExportActionSpec,
     NamedRef,
     RestoreActionSpec,
+    RetireActionSpec,
     Subject,
 )
 from console.engine.model.views import ActionRef
 from console.engine.model.wire import encode
 
 if TYPE_CHECKING:
-    from console.engine.facade import RestoreRequest
+    from console.engine.facade import RestoreRequest, RetireRequest
     from console.engine.kube import KubeClient
     from console.engine.model.points import RestorePointContent
     from console.engine.model.record import ActionKind, Requester
+    from console.engine.plan.retire_plan import RetirePlan
 
 KIND_OF: dict[ActionKind, Kind] = {
     "BackupAction": BACKUP_ACTIONS,
     "ExportAction": EXPORT_ACTIONS,
     "RestoreAction": RESTORE_ACTIONS,
+    "RetireAction": RETIRE_ACTIONS,
 }
 
 
@@ -106,6 +111,44 @@ async def ask_restore(
     application = content.spec.application.namespace
     raw = await _create(client, "RestoreAction", application, encode(spec))
     return _ref(cluster, "RestoreAction", raw)
+
+
+async def plan_retirement(
+    client: KubeClient, request: RetireRequest, *, cluster_uid: str
+) -> RetirePlan:
+    """What a retirement would free; its points by name, or by id where one copy has it."""
+    names = [(await resolve_point(client, name)).metadata.name for name in request.points]
+    return await make_retire_plan(client, names, request, cluster_uid=cluster_uid)
+
+
+async def ask_retire(
+    client: KubeClient,
+    cluster: str,
+    request: RetireRequest,
+    *,
+    user: Requester,
+    cluster_uid: str,
+    plan_hash: str,
+) -> ActionRef:
+    """A RetireAction that names what it frees by id."""
+    plan = await plan_retirement(client, request, cluster_uid=cluster_uid)
+    if plan_hash and (plan.hash != plan_hash or plan.blockers):
+        raise PlanError(
+            "the points have changed since the preview",
+            subject=", ".join(request.points),
+            hint="look at the preview again",
+            code="plan.stale",
+        )
+    spec = RetireActionSpec(
+        subject=Subject(kind="Namespace", name=plan.application, namespace=plan.application),
+        points=plan.points,
+        data=plan.data,
+        allowMany=request.allow_many,
+        allowLast=request.allow_last,
+        requestedBy=user,
+    )
+    raw = await _create(client, "RetireAction", plan.application, encode(spec))
+    return _ref(cluster, "RetireAction", raw)
 
 
 async def resolve_point(client: KubeClient, name: str, *, kind: str = "") -> RestorePointContent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.controller.rows import action_application
-from console.engine.model.record import BackupAction, ExportAction
+from console.engine.model.record import BackupAction, ExportAction, RetireAction
 from console.engine.plan.queue import Entry
 
 if TYPE_CHECKING:
@@ -63,4 +63,6 @@ def _entry(action: Action) -> Entry:
 def _work(action: Action) -> Work:
     if isinstance(action, BackupAction):
         return "snapshot"
+    if isinstance(action, RetireAction):
+        return "job" if any(p.kind == "exported" for p in action.spec.points) else "snapshot"
     return "export" if isinstance(action, ExportAction) else "restore"

@@ -23,6 +23,8 @@ from console.engine.model.record import (
     BackupAction,
     ExportAction,
     RestoreAction,
+    RetireAction,
+    RetireActionStatus,
 )
 from console.engine.model.views import (
     ActionView,
@@ -52,6 +54,7 @@ KINDS: Mapping[ActionKind, type[Action]] = {
     "BackupAction": BackupAction,
     "ExportAction": ExportAction,
     "RestoreAction": RestoreAction,
+    "RetireAction": RetireAction,
 }
 
 
@@ -159,6 +162,8 @@ def action_view(cluster: str, kind: ActionKind, action: Action) -> ActionView:
     elif isinstance(action, RestoreAction):
         point = action.spec.subject.name
         target = status.targetNamespace or action.spec.targetNamespace
+    elif isinstance(action, RetireAction):
+        point = ", ".join(one.name for one in action.spec.points)
     return ActionView(
         cluster=cluster,
         kind=kind,
@@ -181,6 +186,7 @@ def action_view(cluster: str, kind: ActionKind, action: Action) -> ActionView:
         point=point,
         location=location,
         target=target,
+        freed=status.freed if isinstance(status, RetireActionStatus) else (),
         requested_by=spec.requestedBy.username if spec.requestedBy else "",
         driver=status.driver.holder,
     )

@@ -63,6 +63,7 @@ _OURS = ("kubehaven.io", "v1alpha1")
 BACKUP_ACTIONS = Kind(*_OURS, "backupactions", "BackupAction")
 EXPORT_ACTIONS = Kind(*_OURS, "exportactions", "ExportAction")
 RESTORE_ACTIONS = Kind(*_OURS, "restoreactions", "RestoreAction")
+RETIRE_ACTIONS = Kind(*_OURS, "retireactions", "RetireAction")
 RESTORE_POINTS = Kind(*_OURS, "restorepoints", "RestorePoint")
 RESTORE_POINT_CONTENTS = Kind(
     *_OURS, "restorepointcontents", "RestorePointContent", namespaced=False

@@ -8,7 +8,8 @@ import msgspec
 
 from console.engine.model.record import NamedRef, Record, Resource
 
-PointState = Literal["Building", "Ready", "Damaged"]
+# Retiring: a RetireAction is about to free it; nothing else may begin to use it
+PointState = Literal["Building", "Ready", "Damaged", "Retiring"]
 
 
 PointKind = Literal["local", "exported"]

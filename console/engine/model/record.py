@@ -15,9 +15,14 @@ from console.engine.model.names import API_VERSION
 
 Phase = Literal["Pending", "Queued", "Running", "Cancelling", "Finished"]
 Outcome = Literal["", "Complete", "Partial", "Failed", "Cancelled", "Skipped"]
-ActionKind = Literal["BackupAction", "ExportAction", "RestoreAction"]
+ActionKind = Literal["BackupAction", "ExportAction", "RestoreAction", "RetireAction"]
 
-ACTION_KINDS: tuple[ActionKind, ...] = ("BackupAction", "ExportAction", "RestoreAction")
+ACTION_KINDS: tuple[ActionKind, ...] = (
+    "BackupAction",
+    "ExportAction",
+    "RestoreAction",
+    "RetireAction",
+)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -111,6 +116,44 @@ class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     requestedBy: Requester | None = None
 
 
+class RetiredPoint(Record, frozen=True, kw_only=True):
+    """One copy of a restore point that a RetireAction frees, by the ids that its content had."""
+
+    name: str  # of the RestorePointContent
+    uid: str
+    id: str
+    kind: Literal["local", "exported"]
+    state: Literal["Ready", "Damaged"] = "Ready"  # what it goes back to when nothing was freed
+    location: str = ""  # exported
+    repository: str = ""
+    objectsSnapshot: str = ""
+
+
+class RetiredData(Record, frozen=True, kw_only=True):
+    """The data of one volume of a retired point."""
+
+    point: str  # name of the RestorePointContent
+    id: str  # local: the snapshot's handle; exported: the snapshot in the repository
+    pvc: str = ""
+    driver: str = ""  # local
+    name: str = ""  # local: its VolumeSnapshotContent
+
+
+class RetireActionSpec(ActionControl, frozen=True, kw_only=True):
+    """Free the data of restore points of one application; nothing else frees any.
+
+    `allowMany` is the answer to "over a fifth of the application's points?",
+    `allowLast` to "its last good one?".
+    """
+
+    subject: Subject  # the application's namespace
+    points: tuple[RetiredPoint, ...]
+    data: tuple[RetiredData, ...] = ()
+    allowMany: bool = False
+    allowLast: bool = False
+    requestedBy: Requester | None = None
+
+
 class Step(Record, frozen=True, kw_only=True):
     """One step of an action, in the order of the action's list."""
 
@@ -194,6 +237,25 @@ class ActionStatus(Record, frozen=True, kw_only=True):
     objectsTotal: int = 0
 
 
+class FreedData(Record, frozen=True, kw_only=True):
+    """One thing that a RetireAction has let go of."""
+
+    point: str  # name of the RestorePointContent
+    kind: Literal["Manifest", "VolumeSnapshot", "RepositorySnapshot"]
+    id: str
+    pvc: str = ""
+    # now: freed. prune: removed; its bytes come back when the repository is pruned.
+    # kept: another VolumeSnapshotContent names the snapshot.
+    bytes: Literal["now", "prune", "kept"] = "now"
+
+
+class RetireActionStatus(ActionStatus, frozen=True, kw_only=True):
+    """Where a retirement stands, and what it has freed by id."""
+
+    begun: tuple[str, ...] = ()  # contents whose data is no longer whole
+    freed: tuple[FreedData, ...] = ()
+
+
 class Resource(Record, frozen=True, kw_only=True):
     """What all of our resources have."""
 
@@ -223,4 +285,11 @@ class RestoreAction(Resource, frozen=True, kw_only=True):
     status: ActionStatus = ActionStatus()
 
 
-Action = BackupAction | ExportAction | RestoreAction
+class RetireAction(Resource, frozen=True, kw_only=True):
+    """A RetireAction in the cluster; only those in `kubehaven` are carried out."""
+
+    spec: RetireActionSpec
+    status: RetireActionStatus = RetireActionStatus()
+
+
+Action = BackupAction | ExportAction | RestoreAction | RetireAction

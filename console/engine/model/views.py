@@ -17,6 +17,7 @@ from console.engine.model.record import (
     ActionKind,
     Failure,
     Fault,
+    FreedData,
     Outcome,
     Phase,
     Step,
@@ -155,6 +156,7 @@ class ActionView(View, frozen=True, kw_only=True):
     point: str = ""  # what it made, or works on
     location: str = ""
     target: str = ""  # namespace that a restore writes to
+    freed: tuple[FreedData, ...] = ()  # by a retirement
     requested_by: str = ""
     driver: str = ""
     queue_position: int = 0  # 1 = next; 0 = not queued
@@ -229,6 +231,31 @@ class RestorePreview(View, frozen=True, kw_only=True):
     target: str
     objects: tuple[PlannedObject, ...]
     volumes: tuple[PointVolumeView, ...]
+    blockers: tuple[Blocker, ...] = ()
+    warnings: tuple[Blocker, ...] = ()
+    hash: str = ""
+
+
+class RetiredItem(View, frozen=True, kw_only=True):
+    """One thing that a retirement would let go of."""
+
+    point: str  # name of the content
+    kind: PointKind
+    what: Literal["Manifest", "VolumeSnapshot", "RepositorySnapshot"]
+    id: str
+    pvc: str = ""
+    location: str = ""
+    taken_at: str = ""
+    # now: freed. prune: its bytes come back with the repository's prune. kept: others name it.
+    bytes: Literal["now", "prune", "kept"] = "now"
+
+
+class RetirePreview(View, frozen=True, kw_only=True):
+    """What a retirement would free, by id."""
+
+    cluster: str
+    application: str
+    items: tuple[RetiredItem, ...]
     blockers: tuple[Blocker, ...] = ()
     warnings: tuple[Blocker, ...] = ()
     hash: str = ""

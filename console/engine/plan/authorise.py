@@ -81,6 +81,12 @@ def _elsewhere(action: RawObject) -> Refusal | None:
     home = namespace_of(action)
     if home == NAMESPACE:
         return None
+    if text(action, "kind") == "RetireAction":
+        return Refusal(
+            code="action.not_here",
+            message=f"restore points are retired from the namespace {NAMESPACE} only",
+            hint="ask an administrator",
+        )
     subject = part(action, "spec", "subject")
     target = text(action, "spec", "targetNamespace")
     if target and target != home:
@@ -105,7 +111,8 @@ def _not_here(code: str, what: str) -> Refusal:
 
 def subject_kind(action: RawObject) -> str:
     """The kind of an action's subject, the default filled in."""
-    default = "Namespace" if text(action, "kind") == "BackupAction" else "RestorePoint"
+    of_namespaces = {"BackupAction", "RetireAction"}
+    default = "Namespace" if text(action, "kind") in of_namespaces else "RestorePoint"
     return text(action, "spec", "subject", "kind") or default
 
 

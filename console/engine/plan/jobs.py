@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
     from console.engine.plan.snapshots import Origin
 
-Command = Literal["init", "backup", "objects", "restore", "verify", "place"]
+Command = Literal["init", "backup", "objects", "restore", "verify", "place", "retire"]
 
 DEFAULT_IMAGE = f"kubehaven/kubehaven:{__version__}"
 CONTAINER = "worker"

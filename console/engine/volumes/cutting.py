@@ -141,12 +141,12 @@ async def discard_attempt(drive: Drive, *, origin: Origin) -> None:
 
 async def free_content(drive: Drive, content: RawObject) -> None:
     """Free the snapshot behind a content, unless another content names the same handle."""
-    handle = _handle_of(content)
+    handle = handle_of(content)
     name = content["metadata"]["name"]
     others = [
         raw
         for raw in await drive.client.list(SNAPSHOT_CONTENTS)
-        if raw["metadata"]["name"] != name and handle and _handle_of(raw) == handle
+        if raw["metadata"]["name"] != name and handle and handle_of(raw) == handle
     ]
     if not others:
         try:
@@ -271,7 +271,7 @@ async def _delete_original(
         ]
     for content_name in originals:
         content = await drive.client.find(SNAPSHOT_CONTENTS, content_name)
-        if content is None or _handle_of(content) != handle.handle:
+        if content is None or handle_of(content) != handle.handle:
             continue
         if content["spec"]["deletionPolicy"] != "Retain":
             raise EngineError(
@@ -287,7 +287,8 @@ def _refers_to(content: RawObject, reference: dict[str, str]) -> bool:
     return all(there.get(field) == value for field, value in reference.items())
 
 
-def _handle_of(content: RawObject) -> str:
+def handle_of(content: RawObject) -> str:
+    """The snapshot behind a VolumeSnapshotContent; empty while there is none."""
     return str(
         content.get("status", {}).get("snapshotHandle")
         or content["spec"].get("source", {}).get("snapshotHandle")

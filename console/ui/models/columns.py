@@ -107,8 +107,16 @@ def _kind_cell(point: PointView) -> Cell:
     return Cell(tr("in the cluster"), icon="hard-drive", icon_color="t2", color="t2")
 
 
+_POINT_STATES: dict[str, str] = {
+    "Ready": "done",
+    "Damaged": "failing",
+    "Building": "running",
+    "Retiring": "running",
+}
+
+
 def _point_state(point: PointView) -> Cell:
-    state = {"Ready": "done", "Damaged": "failing", "Building": "running"}[point.state]
+    state = _POINT_STATES[point.state]
     return Cell(word(point.state), state=state, tooltip=fmt.visible(point.reason))
 
 
@@ -168,6 +176,8 @@ def action_title(action: ActionView) -> str:
         if target and target != action.application:
             return tr("Restore {name} into {target}", name=name, target=target)
         return tr("Restore {name}", name=name)
+    if action.kind == "RetireAction":
+        return tr("Retire restore points of {name}", name=name)
     return tr("Backup {name}", name=name)
 
 

@@ -34,6 +34,9 @@ GOOD: dict[str, Any] = {
     "snapshot": "0" * 64,
     "ownerMap": [["1000", "2000"]],
     "readData": True,
+    "owner": "uid",
+    "objectsSnapshot": "1" * 64,
+    "volumeSnapshots": ["2" * 64],
 }
 
 
