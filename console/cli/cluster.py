@@ -37,6 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("--dry-run", action="store_true", help="only show what would be done")
     prepare.add_argument("--yes", action="store_true", help="do not ask")
     on_engine(prepare, _prepare, cluster=False)
+    leftovers = verbs.add_parser(
+        "leftovers", help="what actions that are gone have left; an engine takes it away"
+    )
+    leftovers.add_argument("name", metavar="NAME")
+    on_engine(leftovers, _leftovers, cluster=False)
     remove = verbs.add_parser("remove", help="forget a cluster; nothing in it changes")
     remove.add_argument("name", metavar="NAME")
     on_engine(remove, _remove, cluster=False)
@@ -107,6 +112,20 @@ async def _prepare(session: Session) -> int:
         output.print_json(done)
     else:
         print(f"{asked.name} is prepared")
+    return DONE
+
+
+async def _leftovers(session: Session) -> int:
+    found = await session.engine.clusters.leftovers(session.arguments.name)
+    if session.json:
+        output.print_json(found)
+    elif found.items:
+        output.print_table(
+            ("VERB", "RESOURCE", "NAMESPACE", "NAME", "REASON"),
+            [(row.verb, row.resource, row.namespace, row.name, row.reason) for row in found.items],
+        )
+    else:
+        print("nothing is left of actions that are gone")
     return DONE
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ApplicationView,
         BrowseEntry,
         ClusterView,
+        Leftovers,
         LocationView,
         PlannedObject,
         PointView,
@@ -96,6 +97,9 @@ class Clusters(Protocol):
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         """Carry a shown plan out; refused when it is no longer true (code `plan.stale`)."""
+
+    async def leftovers(self, name: str) -> Leftovers:
+        """What actions that are gone have left, and an engine would take away; writes nothing."""
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         """Begin to send this cluster's rows as events, and to drive it if nobody does.

@@ -258,3 +258,11 @@ def test_a_retirement_of_the_last_point_is_not_made_by_a_mere_yes(shell: Shell) 
     assert "--allow-last" in shell.out
     assert not shell.engine.calls
     assert shell.run("point", "retire", *points, "--allow-last", "--yes", *ON) == 0
+
+
+def test_leftovers_are_listed_by_name_with_their_reason(shell: Shell) -> None:
+    assert shell.run("cluster", "leftovers", "ocp-hongkong") == 0
+    (line,) = [line for line in shell.out.splitlines() if "kh-0123456789ab" in line]
+    assert line.split()[:3] == ["delete", "jobs.batch", "kubehaven-workers"]
+    assert line.endswith("its action has ended")
+    assert shell.ask("cluster", "leftovers", "ocp-hongkong")["cluster"] == "ocp-hongkong"

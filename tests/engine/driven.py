@@ -1,8 +1,9 @@
 """An engine in a process of its own that drives one cluster, and may be killed after any write.
 
-`python -m tests.engine.driven HOME CLUSTER UID… [--kill-after N]` drives until
-the actions with these uids have ended. With `--kill-after` the process ends at
-once, without any clean-up, right after its N-th write to the API.
+`python -m tests.engine.driven HOME CLUSTER UID… [--kill-after N | --kill-at TEXT]`
+drives until the actions with these uids have ended. With `--kill-after` the process
+ends at once, without any clean-up, right after its N-th write to the API; with
+`--kill-at` after its first write to a path that holds the text.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("cluster")
     parser.add_argument("uids", nargs="+")
     parser.add_argument("--kill-after", type=int, default=0)
+    parser.add_argument("--kill-at", default="")
     arguments = parser.parse_args()
     asyncio.run(drive(arguments))
 
@@ -41,7 +43,8 @@ async def drive(arguments: argparse.Namespace) -> None:
     async def on_write(write: Write) -> None:
         nonlocal written
         written += 1
-        if written == arguments.kill_after:
+        here = bool(arguments.kill_at) and arguments.kill_at in write.path
+        if written == arguments.kill_after or here:
             sys.stdout.write(f"killed after write {written}: {write}\n")
             sys.stdout.flush()
             os._exit(KILLED)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from console.engine import RestoreRequest
+from console.engine import RestoreRequest, RetireRequest
 from console.engine.model.kinds import (
     CLAIMS,
     JOBS,
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 
-async def driven(stage: Stage, ref: ActionRef, *, kill_after: int = 0) -> tuple[int, str]:
+async def driven(
+    stage: Stage, ref: ActionRef, *, kill_after: int = 0, kill_at: str = ""
+) -> tuple[int, str]:
     """Run an engine of its own until the action has ended or the engine was killed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -45,6 +47,7 @@ async def driven(stage: Stage, ref: ActionRef, *, kill_after: int = 0) -> tuple[
         CLUSTER,
         ref.uid,
         f"--kill-after={kill_after}",
+        f"--kill-at={kill_at}",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -175,6 +178,58 @@ async def test_restore(quiet_stage: Stage) -> None:
             await client.delete(NAMESPACES, row.target)
 
     await killed_everywhere(stage, ask, check)
+
+
+async def test_retire(quiet_stage: Stage) -> None:
+    """A point goes whole, locally and in the location; the one beside it stays whole."""
+    stage = quiet_stage
+    await stage.views(open_page=True)
+    kept = await made_and_exported(stage)
+    kept_rows = [p for p in await stage.points() if p.id == kept]
+    wanted: set[tuple[str, str, str]] = set()
+
+    async def ask(_number: int) -> ActionRef:
+        point = await made_and_exported(stage)
+        request = RetireRequest(
+            points=tuple(p.name for p in await stage.points() if p.id == point), allow_many=True
+        )
+        preview = await stage.engine.restore_points.preview_retire(CLUSTER, request)
+        wanted.clear()
+        wanted.update((item.what, item.id, item.bytes) for item in preview.items)
+        return await stage.engine.actions.retire(CLUSTER, request, plan_hash=preview.hash)
+
+    async def check(row: ActionView) -> None:
+        assert {(one.kind, one.id, one.bytes) for one in row.freed} == wanted
+        assert [p for p in await stage.points() if p.id == kept] == kept_rows
+        assert len(await stage.points()) == len(kept_rows)
+        await workers_are_clean(stage)
+        async with stage.client() as client:
+            contents = await client.list(SNAPSHOT_CONTENTS)
+            manifests = await client.list(SECRETS, NAMESPACE, labels=f"{LABEL_ROLE}=manifest")
+        handles = {raw["status"]["snapshotHandle"] for raw in contents}
+        assert len(manifests) == 1
+        assert {path.name for path in (stage.folder / "sandbox" / "snapshots").iterdir()} == handles
+        gone = {id_ for _, id_, _ in wanted}
+        assert not handles & gone
+        left = {path.name for path in stage.store.glob("*/visits/snapshots/*")}
+        assert len(left) == len(kept_rows[0].volumes) + 1
+        assert not left & gone
+
+    await killed_everywhere(stage, ask, check)
+    check_every_repository(stage)
+    for number, row in enumerate(kept_rows):
+        request = RestoreRequest(point=row.name, target=f"again-{number}")
+        await driven(stage, await stage.engine.actions.restore(CLUSTER, request))
+        assert await stage.views(f"again-{number}") == 1
+
+
+async def made_and_exported(stage: Stage) -> str:
+    """The id of a new point with a copy in the location."""
+    backup = await stage.engine.actions.back_up(CLUSTER, "visits")
+    await driven(stage, backup)
+    point = (await shown(stage, backup)).point
+    await driven(stage, await stage.engine.actions.export(CLUSTER, point, location=LOCATION))
+    return point
 
 
 async def workers_are_clean(stage: Stage) -> None:

@@ -26,6 +26,8 @@ from console.engine import (
     ClustersListed,
     ClusterView,
     EngineError,
+    Leftover,
+    Leftovers,
     LocationsListed,
     LocationView,
     NotFound,
@@ -302,6 +304,17 @@ class DemoClusters:
         row = self._engine.cluster(name)
         self._engine.put_cluster(msgspec.structs.replace(row, engine="driving"))
         return await self.plan_prepare(name)
+
+    async def leftovers(self, name: str) -> Leftovers:
+        self._engine.cluster(name)
+        job = Leftover(
+            verb="delete",
+            resource="jobs.batch",
+            namespace="kubehaven-workers",
+            name="kh-0123456789ab",
+            reason="its action has ended",
+        )
+        return Leftovers(cluster=name, items=(job,))
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         self._engine.note("clusters.watch", name, take_over)

@@ -38,6 +38,7 @@ from console.engine import (
     EngineError,
     EngineFacade,
     Event,
+    Leftovers,
     LocationDraft,
     Locations,
     LocationsListed,
@@ -236,6 +237,9 @@ class PipeClusters:
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         return await self._call("clusters.prepare", PreparePlan, name, plan_hash=plan_hash)
+
+    async def leftovers(self, name: str) -> Leftovers:
+        return await self._call("clusters.leftovers", Leftovers, name)
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         await self._call("clusters.watch", type(None), name, take_over=take_over)

@@ -256,7 +256,7 @@ def test_a_retirement_respects_the_locks_of_others(rig: Rig) -> None:
     snapshot = rig.run("backup")["snapshot"]
     store = FileStore(rig.repository)
     repository = Repository.open(store, PASSWORD.encode())
-    with repository.lock():
+    with repository.lock(exclusive=True):
         result = rig.run("retire", code=11, owner="uid", volumeSnapshots=[snapshot])
     assert result["code"] == "repository.locked"
     assert [one["id"] for one in rig.snapshots()] == [snapshot]

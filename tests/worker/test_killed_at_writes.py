@@ -156,3 +156,28 @@ def test_restore(rig: Rig, tmp_path: Path) -> None:
         assert differences(rig.volume, target) == [], last
     rig.restic("check", "--no-lock", "--read-data")
     assert [write.split("/")[0] for write in writes] == ["put locks", "delete locks"]
+
+
+def test_retire(rig: Rig, tmp_path: Path) -> None:
+    volume = rig.run("backup")["snapshot"]
+    write_packs(rig)
+    objects = rig.run("objects", manifest=manifest(volume))["snapshot"]
+    other = rig.run("backup", point="shop-other")["snapshot"]
+    pristine = tmp_path / "pristine"
+    shutil.copytree(rig.repository, pristine)
+    writes = []
+    for last, _ in each_kill(
+        rig,
+        "retire",
+        lambda: anew(rig, pristine),
+        ("locks/", "snapshots/"),
+        owner="uid",
+        objectsSnapshot=objects,
+        volumeSnapshots=[volume],
+    ):
+        writes.append(last)
+        assert [one["id"] for one in rig.snapshots()] == [other], last
+        rig.restic("check", "--no-lock", "--read-data")
+    removed = [write for write in writes if "snapshots/" in write]
+    # what makes the point exist goes first
+    assert removed == [f"delete snapshots/{objects}", f"delete snapshots/{volume}"]

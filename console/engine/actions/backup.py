@@ -137,21 +137,6 @@ async def discard(run: Run) -> bool:
     return False
 
 
-async def discard_orphan(drive: Drive, *, action_uid: str, point: str, application: str) -> None:
-    """Sweep what an action that is gone had begun, and that never became a point."""
-    attempts = {
-        m.attempt
-        for m in await local.list_manifests(drive.client, ready_only=False)
-        if m.id == point
-    }
-    for attempt in sorted(attempts | set(range(1, ATTEMPTS + 1))):
-        origin = Origin(
-            action_uid=action_uid, point=point, application=application, attempt=attempt
-        )
-        await discard_attempt(drive, origin=origin)
-    await _delete_manifests(drive, point)
-
-
 STEPS: tuple[StepSpec[BackupAction], ...] = (
     StepSpec("point", make_point),
     StepSpec("cut", cut),

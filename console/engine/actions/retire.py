@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Run = ActionRun[RetireAction]
 
 AT_ONCE = 8
-LOCK_PAUSE_S, LOCK_TRIES = 20.0, 45  # a backup into the same repository may take a while
+LOCK_PAUSE_S, LOCK_TRIES = 20.0, 100  # the lock of one that died grows stale in 30 minutes
 
 
 async def check(run: Run) -> str:

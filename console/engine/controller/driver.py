@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from console.engine.aiokit import TaskOwner
     from console.engine.model.kinds import RawObject
     from console.engine.model.record import Action, ActionKind, Requester
+    from console.engine.model.views import Leftover
     from console.engine.plan.authorise import Refusal
     from console.engine.plan.queue import Waiting
     from console.engine.volumes.drive import Drive
 
 log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 600.0
 
 
 class Entry(NamedTuple):
@@ -58,6 +61,7 @@ class Driver:
         desktop: bool,
         on_lost: Callable[[LostLease], None],
         on_waiting: Callable[[Mapping[str, Waiting]], None],
+        on_swept: Callable[[Leftover], None],
     ) -> None:
         self._drive = drive
         self._owner = owner
@@ -65,6 +69,7 @@ class Driver:
         self._desktop = desktop
         self._on_lost = on_lost
         self._on_waiting = on_waiting
+        self._on_swept = on_swept
         self._entries: dict[str, Entry] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
@@ -76,6 +81,7 @@ class Driver:
         for kind in HANDLINGS:
             self._owner.start(self._follow(kind), name=f"driver:follow:{kind}")
         self._owner.start(self._decide_forever(), name="driver:decide")
+        self._owner.start(self._wake_for_sweeping(), name="driver:sweep")
 
     def wake(self) -> None:
         """Look again: slots or points have changed."""
@@ -121,16 +127,17 @@ class Driver:
             task.cancel()
 
     async def _decide_forever(self) -> None:
-        swept = False
+        sweep_at = 0.0
         while True:
             await self._wake.wait()
             self._wake.clear()
             if len(self._listed) < len(HANDLINGS):
                 continue
             try:
-                if not swept:
-                    await sweep(self._drive, [entry.action for entry in self._entries.values()])
-                    swept = True
+                if asyncio.get_running_loop().time() >= sweep_at:
+                    # between two decisions: nothing begins that the sweeper has not heard of
+                    await self._sweep()
+                    sweep_at = asyncio.get_running_loop().time() + SWEEP_EVERY_S
                 await self._decide()
             except LostLease as error:
                 self._on_lost(error)
@@ -141,6 +148,20 @@ class Driver:
                 log.warning("deciding is put off: %s", error)
                 await asyncio.sleep(1)
                 self._wake.set()
+
+    async def _sweep(self) -> None:
+        actions = [entry.action for entry in self._entries.values()]
+        try:
+            await sweep(self._drive, actions, on_swept=self._on_swept)
+        except (LostLease, ClusterError):
+            raise
+        except EngineError as error:  # what can't be read is no reason to free anything
+            log.warning("nothing more is swept for now: %s", error)
+
+    async def _wake_for_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            self._wake.set()
 
     async def _decide(self) -> None:
         for uid, entry in tuple(self._entries.items()):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from console.engine.events import EventBus
     from console.engine.kube import ClusterAccess, Write
     from console.engine.model.record import Requester, VolumeProgress
-    from console.engine.model.views import EngineState, Health
+    from console.engine.model.views import EngineState, Health, Leftover
     from console.engine.plan.queue import Waiting
 
 log = logging.getLogger(__name__)
@@ -194,6 +194,7 @@ class ClusterSession:
             desktop=not self._holder.startswith("cluster:"),
             on_lost=self._on_lost,
             on_waiting=self._note_waiting,
+            on_swept=self._tell_swept,
         )
         self._driver.start()
         self._owner.start(self._watch_lease(lease), name="lease", replaces=True)
@@ -259,6 +260,17 @@ class ClusterSession:
             self._waiting = waiting
             if self._observer is not None:
                 self._observer.note_waiting(waiting)
+
+    def _tell_swept(self, leftover: Leftover) -> None:
+        where = "/".join(part for part in (leftover.namespace, leftover.name) if part)
+        self._bus.notify(
+            Notice(
+                level="info",
+                code="sweep.removed",
+                message=f"swept: {leftover.resource} {where}: {leftover.reason}",
+                subject=self.name,
+            )
+        )
 
     @property
     def waiting(self) -> Mapping[str, Waiting]:

@@ -6,12 +6,17 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.engine.controller.asking import KIND_OF
+from console.engine.controller.rows import KINDS
 from console.engine.controller.session import ClusterSession
+from console.engine.controller.sweeping import find_leftovers
 from console.engine.errors import DrivenElsewhere, EngineError
 from console.engine.kube import read_kubeconfig, trust_digest
 from console.engine.kube.clusters import ClusterBook, ClusterEntry, check_trust, trusted_access
 from console.engine.kube.prepare import plan_prepare, prepare
-from console.engine.model.views import ClusterView
+from console.engine.model.record import ACTION_KINDS
+from console.engine.model.views import ClusterView, Leftovers
+from console.engine.model.wire import decode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -185,6 +190,16 @@ class ClustersGroup:
         await session.connect()
         session.observe_ours()
         return plan
+
+    async def leftovers(self, name: str) -> Leftovers:
+        """What actions that are gone have left; writes nothing."""
+        session = await self._sessions.prepared(name)
+        actions = [
+            decode(raw, KINDS[kind])
+            for kind in ACTION_KINDS
+            for raw in await session.client.list(KIND_OF[kind])
+        ]
+        return Leftovers(cluster=name, items=await find_leftovers(session.client, actions))
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         """Begin to send this cluster's rows as events, and to drive it if nobody does.

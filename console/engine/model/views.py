@@ -261,6 +261,26 @@ class RetirePreview(View, frozen=True, kw_only=True):
     hash: str = ""
 
 
+class Leftover(View, frozen=True, kw_only=True):
+    """Something that an action which is gone has left, and what is done about it."""
+
+    # free: with the snapshot behind it. return: a volume's reclaim policy goes back.
+    # mark: a content is said to be Damaged. complete: one that lacks only its last word gets it.
+    verb: Literal["delete", "free", "return", "mark", "complete"]
+    resource: str
+    namespace: str = ""
+    name: str
+    uid: str = ""
+    reason: str = ""
+
+
+class Leftovers(View, frozen=True, kw_only=True):
+    """What an engine would take away when it next looks, in order."""
+
+    cluster: str
+    items: tuple[Leftover, ...]
+
+
 class BrowseEntry(View, frozen=True, kw_only=True):
     """A file, folder or object inside a restore point."""
 

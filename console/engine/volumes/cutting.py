@@ -149,11 +149,13 @@ async def free_content(drive: Drive, content: RawObject) -> None:
         if raw["metadata"]["name"] != name and handle and handle_of(raw) == handle
     ]
     if not others:
+        merge = {
+            "metadata": {"uid": content["metadata"]["uid"]},
+            "spec": {"deletionPolicy": "Delete"},
+        }
         try:
-            await drive.client.patch(
-                SNAPSHOT_CONTENTS, name, merge={"spec": {"deletionPolicy": "Delete"}}
-            )
-        except NotFound:
+            await drive.client.patch(SNAPSHOT_CONTENTS, name, merge=merge)
+        except (NotFound, Conflict):  # it is gone, or another one has its name
             return
     await _delete(drive, SNAPSHOT_CONTENTS, content)
 

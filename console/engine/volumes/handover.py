@@ -139,6 +139,11 @@ async def drop_unfinished(drive: Drive, action_uid: str) -> None:
             await _give_back(drive, volume, claim["metadata"]["uid"])
 
 
+async def give_policy_back(drive: Drive, volume: RawObject) -> None:
+    """Let a volume that is bound go back to the reclaim policy that it had; else nothing."""
+    await _give_back(drive, volume, volume["spec"].get("claimRef", {}).get("uid", ""))
+
+
 async def _retain(drive: Drive, name: str) -> None:
     volume = await drive.client.get(VOLUMES, name)
     if ANNOTATION_RECLAIM_POLICY in _annotations(volume):

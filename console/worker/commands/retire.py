@@ -26,11 +26,16 @@ MOST_SKEW_S = 60.0
 
 
 def retire(work: Work) -> Result:
-    """Remove what the job names, under an exclusive lock; what is gone already is no error."""
+    """Remove what the job names; what is gone already is no error.
+
+    Under a shared lock: it keeps a prune out, and no reader or writer needs the
+    snapshots themselves, whose data stays. An exclusive one would wait half an hour
+    for the lock of every worker that was killed.
+    """
     _refuse_other_owner(work)
     _refuse_skew(work)
     repository = work.open()
-    with repository.lock(exclusive=True):
+    with repository.lock():
         points = repository.snapshots(tags=objects_tags(work.job.point))
         named = (work.job.objects_snapshot, *work.job.volume_snapshots)
         ids = dict.fromkeys((*(one.id for one in points), *named))
