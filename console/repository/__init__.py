@@ -7,6 +7,7 @@ browsing, checking) works on every system; `back_up` and `restore_tree` are POSI
 from console.repository.backup import back_up
 from console.repository.browsing import Entry, list_tree, read_file, walk
 from console.repository.checking import check
+from console.repository.comparing import find_difference
 from console.repository.errors import (
     Cancelled,
     Damage,
@@ -79,6 +80,7 @@ __all__ = [
     "back_up",
     "back_up_objects",
     "check",
+    "find_difference",
     "init_repository",
     "list_keys",
     "list_tree",

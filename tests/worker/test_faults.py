@@ -94,6 +94,29 @@ def test_a_restore_that_was_killed_begins_anew(rig: Rig, tmp_path: Path) -> None
     assert differences(rig.volume, target) == []
 
 
+def test_a_worker_that_died_before_it_could_tell_has_filled_the_volume(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Killed between taking its mark away and writing its result: the next one sees it is whole."""
+    snapshot = rig.run("backup")["snapshot"]
+    target = tmp_path / "restored"
+    target.mkdir()
+    first = rig.run("restore", volume=target, snapshot=snapshot)
+    os.utime(target)  # it died before it gave the folder its own time back
+    again = rig.run("restore", volume=target, snapshot=snapshot)
+    assert again["outcome"] == "Complete"
+    assert (again["snapshot"], again["filesDone"], again["bytesDone"]) == (
+        snapshot,
+        first["filesDone"],
+        first["bytesDone"],
+    )
+    assert differences(rig.volume, target) == []
+    (target / "a").write_bytes(b"b" * 100_000)
+    result = rig.run("restore", code=1, volume=target, snapshot=snapshot)
+    assert result["code"] == "repository.target"
+    assert (target / "a").read_bytes() == b"b" * 100_000
+
+
 def test_a_volume_that_holds_anything_is_left_as_it_is(rig: Rig, tmp_path: Path) -> None:
     snapshot = rig.run("backup")["snapshot"]
     target = tmp_path / "restored"

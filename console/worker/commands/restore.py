@@ -1,8 +1,9 @@
 """`worker restore`: a snapshot fills a new volume.
 
 A try that was interrupted leaves its mark beside what it wrote; the next one
-begins anew where it finds that mark, and nowhere else: a volume that holds
-anything of others is refused.
+begins anew where it finds that mark, and nowhere else. A volume without the mark
+that holds anything is compared with the snapshot: it may be a try that died
+between taking its mark away and telling its result. What is not equal is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from console.repository import TargetUnfit, restore_tree
+from console.repository import Summary, TargetUnfit, find_difference, restore_tree, walk
 from console.worker.errors import BadJob
 from console.worker.result import Result, failure, with_failures
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from console.repository import Repository, Snapshot
     from console.worker.job import Job
     from console.worker.work import Work
 
 log = logging.getLogger(__name__)
 
 MARK = ".kubehaven-restore-under-way"
+TOP = "volume"  # the one node of a volume's snapshot
 LOST = "lost+found"  # of the file system
 
 
@@ -35,6 +38,10 @@ def restore(work: Work) -> Result:
     repository = work.open()
     snapshot = repository.find_snapshot(work.job.snapshot)
     try:
+        if _holds_something(work.volume):
+            same = _already_filled(work, repository, snapshot, owner_map)
+            if same is not None:
+                return same
         _begin(work.volume)
         done = restore_tree(
             repository,
@@ -56,6 +63,35 @@ def restore(work: Work) -> Result:
         bytes_done=done.bytes,
     )
     return with_failures(result, map(failure, done.failures))
+
+
+def _holds_something(volume: Path) -> bool:
+    """Whether there is more than an empty volume has, and no mark beside it."""
+    names = set(os.listdir(volume))
+    return MARK not in names and not names <= {LOST}
+
+
+def _already_filled(
+    work: Work,
+    repository: Repository,
+    snapshot: Snapshot,
+    owner_map: Collection[tuple[int, int]],
+) -> Result | None:
+    """The result of a try that filled the volume and could not tell; None when it is not equal."""
+    other = find_difference(repository, snapshot, work.volume, owner_map=owner_map, stop=work.stop)
+    if other:
+        log.info("the volume differs from the snapshot at %s", other)
+        return None
+    log.info("an earlier try filled the volume")
+    top = next(node for _, node in walk(repository, snapshot, TOP))
+    os.utime(work.volume, ns=(top.mtime_ns, top.mtime_ns))  # it may have died before that, too
+    summary = snapshot.summary or Summary()
+    return Result(
+        outcome="Complete",
+        snapshot=snapshot.id,
+        files_done=summary.total_files_processed,
+        bytes_done=summary.total_bytes_processed,
+    )
 
 
 def _begin(volume: Path) -> None:
