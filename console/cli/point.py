@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from console.cli import output
-from console.cli.exits import DONE, FAILED
+from console.cli.exits import DONE, FAILED, PARTIAL
 from console.cli.explain import explain_retire
 from console.cli.follow import add_wait, follow_or_name
 from console.cli.offline import add_place_options, here_or_there
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from console.cli.session import Work
-    from console.engine import BrowseEntry, OfflinePlace, PointView
+    from console.engine import BrowseEntry, OfflineListing, OfflinePlace, PointView
 
 
 _COLUMNS = ("NAME", "APPLICATION", "KIND", "STATE", "AGE", "LOCATION", "SIZE", "STORED")
@@ -86,10 +86,9 @@ async def _list(session: Session) -> int:
 
 
 def _list_offline(place: OfflinePlace, arguments: argparse.Namespace) -> int:
+    listing = offline_points(place)
     found = [
-        point
-        for point in offline_points(place)
-        if arguments.application in {"", point.view.application}
+        point for point in listing.points if arguments.application in {"", point.view.application}
     ]
     if arguments.output == "json":
         output.print_json(
@@ -98,7 +97,21 @@ def _list_offline(place: OfflinePlace, arguments: argparse.Namespace) -> int:
     else:
         rows = [(*_cells(point.view), point.repository) for point in found]
         output.print_table((*_COLUMNS, "REPOSITORY"), rows)
-    return DONE
+    return _damage_said(listing, json=arguments.output == "json")
+
+
+def _damage_said(listing: OfflineListing, *, json: bool) -> int:
+    """Name the repositories that could not be read; the exit code of the listing."""
+    if not listing.damaged:
+        return DONE
+    lines = [f"{one.path}: {one.message} [{one.code}]" for one in listing.damaged]
+    output.print_error(
+        "location.damaged",
+        "\n".join(("the points of these repositories are not listed:", *lines)),
+        hint="look closer: kubehaven repo -r REPOSITORY --location-key-file KIT check",
+        json=json,
+    )
+    return PARTIAL
 
 
 def _cells(row: PointView) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ from console.engine.model.views import (
 if TYPE_CHECKING:
     from console.engine.api import Engine, open_engine
     from console.engine.catalog.offline import (
+        OfflineListing,
         OfflinePlace,
         OfflinePoint,
         offline_browse,
@@ -121,6 +122,7 @@ __all__ = [
     "LocationsListed",
     "NotFound",
     "Notice",
+    "OfflineListing",
     "OfflinePlace",
     "OfflinePoint",
     "Outcome",
@@ -153,6 +155,7 @@ __all__ = [
 _LATER = {
     "Engine": "console.engine.api",
     "open_engine": "console.engine.api",
+    "OfflineListing": "console.engine.catalog.offline",
     "OfflinePlace": "console.engine.catalog.offline",
     "OfflinePoint": "console.engine.catalog.offline",
     "offline_browse": "console.engine.catalog.offline",

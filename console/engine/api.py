@@ -197,13 +197,16 @@ class LocationsGroup:
         location = await open_location(client, name)
         now = (await client.server_time()).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            found = await session.threads.run(look_into, location, cluster_uid=session.uid)
+            seen = await session.threads.run(look_into, location, cluster_uid=session.uid)
         except StoreError as error:
-            await note_check(client, name, error, at=now)
+            await note_check(client, name, error.message, at=now)
             raise
-        await join_exported(client, name, found)
+        await join_exported(client, name, seen.points)
         await join_local(client)
-        await note_check(client, name, None, at=now)
+        unread = "; ".join(f"{path}: {fault.message}" for path, fault in seen.damaged.items())
+        await note_check(client, name, unread and f"damaged: {unread}", at=now)
+        for fault in seen.damaged.values():
+            raise fault  # what the others hold has joined the catalogue
         raw = await client.get(LOCATIONS, name, NAMESPACE)
         return _location_row(cluster, decode(raw, Location), await _points(session))
 

@@ -82,11 +82,7 @@ class _Comparison:
             self._stop.check()
             path, nodes = stack.pop()
             wanted = {node.name: node for node in nodes if node.type != "socket"}
-            unread: list[bytes] = []
-            items = read_folder(
-                self._beneath.folder(path), lambda name, _fault, to=unread: to.append(name)
-            )
-            found = {item.name: item for item in items}
+            found, unread = self._read(path)
             if not path and b"lost+found" not in wanted:
                 found.pop(b"lost+found", None)
             for name in sorted({*unread, *(wanted.keys() ^ found.keys())}):
@@ -98,6 +94,16 @@ class _Comparison:
                 if node.type == "dir":
                     stack.append((here, self._reader.subtree(node)))
         return ""
+
+    def _read(self, path: bytes) -> tuple[dict[bytes, Item], list[bytes]]:
+        """A folder's entries by name, and the names of those that can't be looked at."""
+        unread: list[bytes] = []
+
+        def on_failure(name: bytes, _fault: OSError) -> None:
+            unread.append(name)
+
+        items = read_folder(self._beneath.folder(path), on_failure)
+        return {item.name: item for item in items}, unread
 
     def _is_same(self, path: bytes, item: Item, node: Node) -> bool:
         folder = self._beneath.folder(path)

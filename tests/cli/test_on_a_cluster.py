@@ -165,6 +165,21 @@ def test_a_location_is_read_without_the_cluster_by_its_key_only(lab: Lab, tmp_pa
         ]
     lab.run("point", "get", point, "volumes/log/views.log", *there, "--into", str(tmp_path))
     assert (tmp_path / "views.log").exists()
+    # a damaged repository is named, and hides no other's points
+    whole = lab.run("point", "list", *place).out.splitlines()
+    broken = repository.with_name("a-broken-one")
+    shutil.copytree(repository, broken)
+    for snapshot in (broken / "snapshots").iterdir():
+        snapshot.write_bytes(b"\0" + snapshot.read_bytes()[1:])
+    listed = lab.run("point", "list", *place, code=3)
+    assert listed.out.splitlines() == whole
+    assert f"{broken.parent.name}/a-broken-one: " in listed.err
+    assert "[repository.damage.snapshot]" in listed.err
+    assert lab.ask("point", "browse", point, *place)
+    lab.run("location", "check", "nas", code=1)
+    assert "a-broken-one" in lab.run("location", "list").out
+    shutil.rmtree(broken)
+    lab.run("location", "check", "nas")
     other = tmp_path / "other"
     where = ("--folder", str(tmp_path / "else"), "--recovery-kit", str(other))
     lab.run("location", "add", "other", *where)

@@ -73,7 +73,8 @@ async def test_the_story_in_a_bucket_and_then_from_the_key_alone(
         region="us-east-1",
     )
     found = await asyncio.to_thread(offline_points, place)
-    assert [row.view.id for row in found] == [point.id]
+    assert [row.view.id for row in found.points] == [point.id]
+    assert found.damaged == []
     tops = await asyncio.to_thread(offline_browse, place, point.id)
     assert [row.name for row in tops] == ["objects", "volumes"]
     written = await asyncio.to_thread(offline_get, place, point.id, "volumes", tmp_path / "out")

@@ -21,10 +21,11 @@ from console.repository.tags import OBJECTS, OURS, objects_tags
 from console.storage import below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from console.engine.catalog.locations import OpenLocation
     from console.engine.model.points import RestorePointContent
+    from console.repository import RepositoryError
     from console.repository.location_keys import LocationKey
     from console.storage import ObjectStore
 
@@ -40,6 +41,14 @@ class FoundPoint(NamedTuple):
     damage: str = ""  # why it is Damaged; empty = Ready
 
 
+class DamagedRepository(NamedTuple):
+    """A repository of a location that can't be read, or not to its end."""
+
+    path: str
+    code: str
+    message: str
+
+
 class FoundRepository(NamedTuple):
     """A repository of a location."""
 
@@ -47,9 +56,18 @@ class FoundRepository(NamedTuple):
     marker: RepositoryMarker
 
 
-def list_repositories(store: ObjectStore, *, cluster_uid: str = "") -> Iterator[FoundRepository]:
-    """The repositories of a location, of one cluster or of all."""
-    for path, marker in find_repositories(store):
+def list_repositories(
+    store: ObjectStore,
+    *,
+    cluster_uid: str = "",
+    damaged: Callable[[str, RepositoryError], None] | None = None,
+) -> Iterator[FoundRepository]:
+    """The repositories of a location, of one cluster or of all.
+
+    Args:
+        damaged: Told the path and error of each whose marker can't be read; None raises.
+    """
+    for path, marker in find_repositories(store, damaged=damaged):
         if not cluster_uid or path.split("/", 1)[0] == cluster_uid:
             yield FoundRepository(path, marker)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.catalog import browsing, exported
+from console.engine.catalog.exported import DamagedRepository
 from console.engine.errors import EngineError, LocationError
 from console.engine.model.views import PointView, PointVolumeView
-from console.repository import Repository
+from console.repository import Repository, RepositoryError, WrongPassword
 from console.repository.location_keys import MARKER, LocationMarker, read_kit
 from console.repository.marked import known_salt
 from console.storage import Credentials, NoSuchObject, NoSuchStore, open_store
@@ -47,16 +48,25 @@ class OfflinePoint(NamedTuple):
     view: PointView
 
 
-def offline_points(place: OfflinePlace) -> list[OfflinePoint]:
-    """All points of a location or repository, the newest first."""
+class OfflineListing(NamedTuple):
+    """What a location holds, as far as it can be read."""
+
+    points: list[OfflinePoint]  # the newest first
+    damaged: list[DamagedRepository]
+
+
+def offline_points(place: OfflinePlace) -> OfflineListing:
+    """All points of a location or repository; a damaged repository hides no other's points.
+
+    Raises:
+        RepositoryError: The place is one repository, and it is damaged.
+    """
     key = read_kit(Path(place.key_file))
+    damaged: list[DamagedRepository] = []
     with _store(place) as store:
-        rows = [
-            OfflinePoint(path, _view(point))
-            for path, repository in _repositories(store, key)
-            for point in exported.list_points(repository, path)
-        ]
-    return sorted(rows, key=lambda row: row.view.taken_at, reverse=True)
+        rows = [OfflinePoint(path, _view(point)) for path, _, point in _points(store, key, damaged)]
+    rows.sort(key=lambda row: row.view.taken_at, reverse=True)
+    return OfflineListing(rows, damaged)
 
 
 def offline_password(place: OfflinePlace) -> str:
@@ -100,31 +110,53 @@ def _store(place: OfflinePlace) -> Iterator[ObjectStore]:
 @contextmanager
 def _opened(place: OfflinePlace, point: str) -> Iterator[tuple[Repository, FoundPoint]]:
     key = read_kit(Path(place.key_file))
+    damaged: list[DamagedRepository] = []
     with _store(place) as store:
-        for path, repository in _repositories(store, key):
-            for one in exported.list_points(repository, path):
-                if one.manifest.id == point:
-                    yield repository, one
-                    return
+        for _, repository, one in _points(store, key, damaged):
+            if one.manifest.id == point:
+                yield repository, one
+                return
+    unread = ", ".join(one.path for one in damaged)
     raise EngineError(
-        "the location holds no such restore point",
+        "the location holds no such restore point"
+        + (f", as far as it can be read: {unread} is damaged" if unread else ""),
         subject=point,
         hint="see which there are with: kubehaven point list --location URL",
         code="point.missing",
     )
 
 
-def _repositories(store: ObjectStore, key: LocationKey) -> Iterator[tuple[str, Repository]]:
-    """The repositories of a location, or the one that the URL itself names, by path."""
+def _points(
+    store: ObjectStore, key: LocationKey, damaged: list[DamagedRepository]
+) -> Iterator[tuple[str, Repository, FoundPoint]]:
+    """Every point of a location, or of the one repository that the URL itself names.
+
+    A repository of a location that is damaged is noted, and the next one is read.
+    """
     if _has(store, "config"):
-        yield "", Repository.open(store, key.password(known_salt(store)), read_only=True)
+        repository = Repository.open(store, key.password(known_salt(store)), read_only=True)
+        for point in exported.list_points(repository, ""):
+            yield "", repository, point
         return
+
+    def note(path: str, error: RepositoryError | EngineError) -> None:
+        damaged.append(DamagedRepository(path, error.code, error.message))
+
     marked = _prove_location(store, key)
-    path = None
-    for found in exported.list_repositories(store):
-        path = found.path
-        yield path, exported.open_repository(store, found, key)
-    if path is None and not marked:
+    is_empty = True
+    for found in exported.list_repositories(store, damaged=note):
+        is_empty = False
+        try:
+            repository = exported.open_repository(store, found, key)
+            points = list(exported.list_points(repository, found.path))
+        except (RepositoryError, EngineError) as error:
+            if isinstance(error, WrongPassword) and not marked:
+                raise  # nothing has proven the key: it is another location's
+            note(found.path, error)
+            continue
+        for point in points:
+            yield found.path, repository, point
+    if is_empty and not damaged and not marked:
         raise LocationError(
             "there is neither a location nor a repository",
             subject=store.url,

@@ -18,8 +18,10 @@ from console.engine.catalog.contents import (
     local_status,
     make_content,
 )
+from console.engine.errors import EngineError
 from console.engine.model.names import exported_content_name
 from console.engine.model.points import RestorePointContentSpec
+from console.repository import RepositoryError
 
 if TYPE_CHECKING:
     from console.engine.catalog.exported import FoundPoint
@@ -38,20 +40,35 @@ class Rediscovered(NamedTuple):
     added: tuple[str, ...]  # names of contents
 
 
-def look_into(location: OpenLocation, *, cluster_uid: str) -> list[FoundPoint]:
-    """Every point of this cluster in a location. Blocking; for a thread.
+class Seen(NamedTuple):
+    """What a look into a location saw."""
+
+    points: list[FoundPoint]
+    damaged: dict[str, RepositoryError | EngineError]  # by the repository's path
+
+
+def look_into(location: OpenLocation, *, cluster_uid: str) -> Seen:
+    """Every point of this cluster in a location; a damaged repository hides no other's points.
+
+    Blocking; for a thread.
 
     Raises:
         StoreError: The location can't be reached.
-        RepositoryError: A repository is damaged.
     """
     store = location.store(read_only=True)
+    seen = Seen([], {})
+
+    def note(path: str, error: RepositoryError | EngineError) -> None:
+        seen.damaged[path] = error
+
     try:
-        found: list[FoundPoint] = []
-        for repository in exported.list_repositories(store, cluster_uid=cluster_uid):
-            opened = exported.open_repository(store, repository, location.key)
-            found.extend(exported.list_points(opened, repository.path))
-        return found
+        for one in exported.list_repositories(store, cluster_uid=cluster_uid, damaged=note):
+            try:
+                opened = exported.open_repository(store, one, location.key)
+                seen.points.extend(exported.list_points(opened, one.path))
+            except (RepositoryError, EngineError) as error:
+                note(one.path, error)
+        return seen
     finally:
         store.close()
 

@@ -46,7 +46,7 @@ from console.repository.location_keys import (
     read_kit,
     write_kit,
 )
-from console.storage import Credentials, NoSuchObject, StoreError, credentials_from_file
+from console.storage import Credentials, NoSuchObject, credentials_from_file
 
 if TYPE_CHECKING:
     from console.engine.facade import LocationDraft
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
+MAX_ERROR = 4096  # characters, as in resources/crds
 PATIENCE_S = 5.0  # a wrong endpoint is told while the user looks
 
 
@@ -271,11 +272,11 @@ async def _put_location(
     return decode(raw, Location)
 
 
-async def note_check(client: KubeClient, name: str, error: StoreError | None, *, at: str) -> None:
-    """Write down how the last look into the location went."""
+async def note_check(client: KubeClient, name: str, error: str, *, at: str) -> None:
+    """Write down how the last look into the location went; an empty error is success."""
     status = {
         "validation": "Failed" if error else "Success",
-        "error": error.message if error else None,
+        "error": error[:MAX_ERROR] or None,
         "checkedAt": at,
     }
     await client.patch(LOCATIONS, name, NAMESPACE, merge={"status": status}, subresource="status")
