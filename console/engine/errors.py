@@ -12,6 +12,7 @@ EngineError              code, subject, hint, retryable
 │   ├── Invalid          422 and 400: the object is refused
 │   ├── Throttled        429 (retryable, after_s)
 │   └── ServerFailed     5xx (retryable)
+├── ExecFailed           a command in a container did not run, or not to its end
 ├── KubeconfigError      the kubeconfig can't be used: file, line, field
 ├── UntrustedPrograms    the kubeconfig names programs or files nobody has trusted yet
 ├── PlanError            the user can fix it: bad selection, missing class, name clash
@@ -118,6 +119,12 @@ class ServerFailed(ClusterError):
 
     code = "cluster.server"
     retryable = True
+
+
+class ExecFailed(EngineError):
+    """A command in a container did not run, or its end was not seen; the code says which."""
+
+    code = "exec.failed"
 
 
 class KubeconfigError(EngineError):

@@ -8,13 +8,12 @@ server has already carried out stays.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from console.engine.aiokit import SystemClock
 from console.engine.errors import NotFound
-from console.engine.kube import discovery, listing, reviews, watching
+from console.engine.kube import discovery, listing, pod_logs, reviews, watching
 from console.engine.kube.access import load_files
 from console.engine.kube.request import (
     APPLY_PATCH,
@@ -22,23 +21,25 @@ from console.engine.kube.request import (
     JSON_PATCH,
     MERGE_PATCH,
     Request,
+    names_of,
     path_of,
     subject_of,
+    write_options,
 )
-from console.engine.model.kinds import PODS
-from console.engine.model.names import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from console.engine.aiokit import Clock
     from console.engine.kube.access import ClusterAccess
     from console.engine.kube.connection import Connection
+    from console.engine.kube.executing import Command, ExecResult, ExecSession
     from console.engine.model.kinds import Kind, RawObject
     from console.engine.model.record import Requester
 
-MAX_LOG_LINE = 64 << 10
+MAX_OUTPUT = 64 << 10  # of a command, kept where nothing else is said
 
 
 class Write(NamedTuple):
@@ -140,12 +141,12 @@ class KubeClient:
         Raises:
             AlreadyExists: There is one of this name.
         """
-        name, namespace = _named(obj)
+        name, namespace = names_of(obj)
         return await self._write(
             Request(
                 method="POST",
                 path=path_of(kind, namespace),
-                query=_options(dry_run=dry_run),
+                query=write_options(dry_run=dry_run),
                 body=obj,
                 subject=subject_of(kind, namespace, name or obj["metadata"].get("generateName")),
             ),
@@ -157,12 +158,12 @@ class KubeClient:
         Raises:
             Conflict: The object's resourceVersion is no longer the current one.
         """
-        name, namespace = _named(obj)
+        name, namespace = names_of(obj)
         return await self._write(
             Request(
                 method="PUT",
                 path=path_of(kind, namespace, name, subresource),
-                query=_options(),
+                query=write_options(),
                 body=obj,
                 subject=subject_of(kind, namespace, name),
             ),
@@ -191,7 +192,7 @@ class KubeClient:
             Request(
                 method="PATCH",
                 path=path_of(kind, namespace, name, subresource),
-                query=_options(),
+                query=write_options(),
                 body=[*(operations or ())] if merge is None else merge,
                 content_type=JSON_PATCH if merge is None else MERGE_PATCH,
                 subject=subject_of(kind, namespace, name),
@@ -206,13 +207,13 @@ class KubeClient:
         Raises:
             Conflict: Somebody else owns a field of it, and `force` is false.
         """
-        name, namespace = _named(obj)
+        name, namespace = names_of(obj)
         forced = (("force", "true"),) if force else ()
         return await self._write(
             Request(
                 method="PATCH",
                 path=path_of(kind, namespace, name),
-                query=(*_options(dry_run=dry_run), *forced),
+                query=(*write_options(dry_run=dry_run), *forced),
                 body=obj,
                 content_type=APPLY_PATCH,
                 subject=subject_of(kind, namespace, name),
@@ -291,7 +292,7 @@ class KubeClient:
             self._connection, kind, name, namespace, predicate=predicate, timeout_s=timeout_s
         )
 
-    async def logs(
+    def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None
     ) -> AsyncGenerator[str]:
         """A pod's log lines, without empty ones, each cut at 64 KiB.
@@ -300,18 +301,42 @@ class KubeClient:
             follow: Go on until the pod ends or the connection breaks.
             tail: Begin with so many last lines.
         """
-        query = (("follow", "true" if follow else ""), ("tailLines", "" if tail is None else tail))
-        request = Request(
-            method="GET",
-            path=f"{path_of(PODS, namespace, pod)}/log",
-            query=tuple((key, str(value)) for key, value in query if value != ""),
-            accept="*/*",
-            subject=f"Pod {namespace}/{pod}",
-            streams=True,
+        return pod_logs.lines(self._connection, namespace, pod, follow=follow, tail=tail)
+
+    def exec_session(
+        self, command: Command, *, stdin: bool = True
+    ) -> AbstractAsyncContextManager[ExecSession]:
+        """Run a command in a container; leaving the block cuts the connection, not the command.
+
+        The command then sees the end of its input and goes on by itself.
+        """
+        from console.engine.kube import executing  # imports aiohttp: only who connects pays
+
+        return executing.exec_session(self._connection, command, stdin=stdin)
+
+    async def exec(
+        self,
+        command: Command,
+        *,
+        stdin: bytes | None = None,
+        limit_bytes: int = MAX_OUTPUT,
+        timeout_s: float = 60.0,
+    ) -> ExecResult:
+        """Run a command in a container to its end.
+
+        Args:
+            stdin: Its whole input, which it must read to the end; None = none at all.
+            limit_bytes: Kept of each of stdout and stderr.
+
+        Raises:
+            ExecFailed: `exec.failed`: it could not be run; `exec.timeout`, `exec.broken`: its
+                end was not seen, and it may still run. An exit code other than 0 is a result.
+        """
+        from console.engine.kube import executing
+
+        return await executing.run(
+            self._connection, command, stdin=stdin, limit_bytes=limit_bytes, timeout_s=timeout_s
         )
-        async with aclosing(self._connection.lines(request, idle_s=None)) as lines:
-            async for line in lines:
-                yield line[:MAX_LOG_LINE].decode("utf-8", "replace").rstrip("\r")
 
     async def discover(self) -> discovery.Discovered:
         """Every kind that is served, in each of its versions, sorted; `.broken` beside them."""
@@ -369,13 +394,3 @@ def _connect(access: ClusterAccess, clock: Clock) -> Connection:
     from console.engine.kube.connection import Connection  # 0.4 s: only who connects pays
 
     return Connection(load_files(access), clock=clock)
-
-
-def _named(obj: RawObject) -> tuple[str, str]:
-    metadata = obj["metadata"]
-    return metadata.get("name", ""), metadata.get("namespace", "")
-
-
-def _options(*, dry_run: bool = False) -> tuple[tuple[str, str], ...]:
-    options = (("fieldManager", FIELD_MANAGER),)
-    return (*options, ("dryRun", "All")) if dry_run else options

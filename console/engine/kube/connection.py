@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import ssl
 import urllib.request
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
@@ -27,12 +25,14 @@ from multidict import CIMultiDict
 
 from console import __version__
 from console.engine.aiokit import Backoff
-from console.engine.errors import ClusterError, ServerFailed, Throttled, Unreachable
+from console.engine.errors import ClusterError, ServerFailed, SignInFailed, Throttled, Unreachable
 from console.engine.kube.answers import error_for
 from console.engine.kube.credentials import Credential, impersonation_headers
+from console.engine.kube.reasons import may_pass, unreachable
 from console.engine.kube.tls import tls_context
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
@@ -46,9 +46,10 @@ if TYPE_CHECKING:
 MAX_TRIES = 5
 REQUEST_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+HEARTBEAT_S = 60.0
 MAX_ERROR_BYTES = 64 << 10
 MAX_LINE_BYTES = 32 << 20
-_OTHER_NAME = {62, 64}  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
 
 
 class Connection:
@@ -104,7 +105,7 @@ class Connection:
                     raise
                 await asyncio.sleep(error.after_s)
             except (Unreachable, ServerFailed) as error:
-                if not left or request.method != "GET" or not _may_pass(error):
+                if not left or request.method != "GET" or not may_pass(error):
                     raise
                 await asyncio.sleep(backoff.next_s())
         raise AssertionError("the last try returns or raises")
@@ -164,24 +165,75 @@ class Connection:
         except ClusterError:
             raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(error, request) from error
+            raise unreachable(error, request) from error
+
+    @asynccontextmanager
+    async def web_socket(
+        self, request: Request, *, protocols: tuple[str, ...]
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket for the length of the block, in the first protocol that the server knows.
+
+        Raises:
+            ClusterError: By status, from opening it only; nothing is retried.
+        """
+        sign_in = await self._credential.current()
+        try:
+            socket = await self._upgraded(request, sign_in, protocols)
+        except SignInFailed:
+            if not await self._credential.refused(sign_in):
+                raise
+            socket = await self._upgraded(request, await self._credential.current(), protocols)
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+    async def _upgraded(
+        self, request: Request, sign_in: SignIn, protocols: tuple[str, ...]
+    ) -> aiohttp.ClientWebSocketResponse:
+        rest = (await self._client_for(sign_in)).rest_client
+        session = rest.pool_manager
+        if session is None:
+            raise Unreachable("the connection was closed", subject=request.subject)
+        try:
+            async with asyncio.timeout(request.timeout_s or REQUEST_TIMEOUT_S):
+                return await session.ws_connect(
+                    self._url(request),
+                    headers=self._headers(request, sign_in),
+                    protocols=protocols,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                    heartbeat=HEARTBEAT_S,
+                    server_hostname=self._access.tls_server_name or None,
+                    proxy=rest.proxy,
+                    max_msg_size=MAX_LINE_BYTES,
+                )
+        except ClusterError as error:
+            error.subject = error.subject or request.subject
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(error, request) from error
+
+    def _headers(self, request: Request, sign_in: SignIn) -> CIMultiDict[str]:
+        headers: CIMultiDict[str] = CIMultiDict(self._impersonation)
+        headers["Accept"] = request.accept
+        headers["User-Agent"] = f"kubehaven/{__version__}"
+        if sign_in.authorization:
+            headers["Authorization"] = sign_in.authorization
+        return headers
+
+    def _url(self, request: Request) -> str:
+        url = self._access.server + request.path
+        return f"{url}?{urlencode(request.query)}" if request.query else url
 
     async def _call(
         self, request: Request, sign_in: SignIn, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers: CIMultiDict[str] = CIMultiDict(self._impersonation)
-        headers["Accept"] = request.accept
+        headers = self._headers(request, sign_in)
         headers["Content-Type"] = request.content_type
-        headers["User-Agent"] = f"kubehaven/{__version__}"
-        if sign_in.authorization:
-            headers["Authorization"] = sign_in.authorization
-        url = self._access.server + request.path
-        if request.query:
-            url += "?" + urlencode(request.query)
         api = await self._client_for(sign_in)
         answer = await api.call_api(
             request.method,
-            url,
+            self._url(request),
             header_params=headers,
             body=request.body,
             _request_timeout=limits,
@@ -254,11 +306,18 @@ class _CutHandler(ResponseHandler):
 async def _stay(
     request: aiohttp.ClientRequest, handler: ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """A redirect is an answer: nothing of ours is ever sent to where it points."""
+    """A redirect is an answer: nothing of ours is ever sent to where it points.
+
+    Neither does a refused upgrade lose what the server said about it.
+    """
     response = await handler(request)
     if 300 <= response.status < 400:
         response.close()
         raise error_for(response.status, b"", method=request.method)
+    if "Upgrade" in request.headers and response.status != 101:
+        body = await response.content.read(MAX_ERROR_BYTES)
+        response.close()
+        raise error_for(response.status, body, method=request.method)
     return response
 
 
@@ -285,56 +344,6 @@ async def _refusal(request: Request, response: aiohttp.ClientResponse) -> Cluste
         subject=request.subject,
         retry_after=response.headers.get("Retry-After", ""),
     )
-
-
-def _unreachable(error: Exception, request: Request) -> Unreachable:
-    """Never with the error's own text: it holds the address."""
-    text, hint, code = _reason(error)
-    return Unreachable(text, subject=request.subject, hint=hint, code=code)
-
-
-def _reason(error: Exception) -> tuple[str, str, str]:
-    """What went wrong, what to do, and the code where it is not the usual one."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return _certificate_reason(error.certificate_error)
-    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
-    if isinstance(cause, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return f"no TLS connection: {_ssl_reason(cause)}", "", "cluster.tls"
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return "the proxy does not answer", "", ""
-    if isinstance(error, TimeoutError):
-        return "no answer in time", "", ""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the server's name is not known here", "", ""
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        hint = "a server that demands a client certificate does so when it is missing or wrong"
-        return "the server ended the connection without an answer", hint, ""
-    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    known = isinstance(inner, OSError) and inner.errno
-    return f"no connection: {os.strerror(known) if known else 'it broke'}", "", ""
-
-
-def _certificate_reason(error: Exception) -> tuple[str, str, str]:
-    if getattr(error, "verify_code", 0) in _OTHER_NAME:
-        hint = "use the name that it is for, or set tls-server-name in the kubeconfig"
-        return "the server's certificate is for another name", hint, "cluster.tls"
-    reason = getattr(error, "verify_message", "") or type(error).__name__
-    hint = "the kubeconfig's certificate-authority must be the one of this server"
-    return f"the server's certificate is not trusted: {reason}", hint, "cluster.tls"
-
-
-def _may_pass(error: ClusterError) -> bool:
-    """Whether the same request may work in a moment; not where it took long to fail."""
-    cause = error.__cause__
-    if isinstance(cause, (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError)):
-        return False
-    broken = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)
-    return isinstance(error, ServerFailed) or isinstance(cause, broken)
-
-
-def _ssl_reason(error: Exception) -> str:
-    inner = getattr(error, "os_error", error)
-    return str(getattr(inner, "reason", "") or type(inner).__name__).replace("_", " ").lower()
 
 
 def _split(rest: bytearray, chunk: bytes) -> list[bytes]:

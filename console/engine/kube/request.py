@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from console.engine.model.names import FIELD_MANAGER
+
 if TYPE_CHECKING:
-    from console.engine.model.kinds import Kind
+    from console.engine.model.kinds import Kind, RawObject
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -51,6 +53,18 @@ def subject_of(kind: Kind, namespace: str = "", name: str = "") -> str:
     """How errors name an object."""
     where = "/".join(part for part in (namespace if kind.namespaced else "", name) if part)
     return f"{kind.kind} {where}".rstrip()
+
+
+def names_of(obj: RawObject) -> tuple[str, str]:
+    """An object's name and namespace, empty where it has none."""
+    metadata = obj["metadata"]
+    return metadata.get("name", ""), metadata.get("namespace", "")
+
+
+def write_options(*, dry_run: bool = False) -> tuple[tuple[str, str], ...]:
+    """The query of a write."""
+    options = (("fieldManager", FIELD_MANAGER),)
+    return (*options, ("dryRun", "All")) if dry_run else options
 
 
 def _safe(part: str) -> str:
