@@ -41,21 +41,24 @@ _MERGE, _JSON_PATCH = "application/merge-patch+json", "application/json-patch+js
 _STRATEGIC, _APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 
 
-class PodLogs(Protocol):
-    """Where the logs of pods come from."""
+class Node(Protocol):
+    """Where the logs of pods come from, and where commands run in them."""
 
     async def log(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
         """Answer `pods/<name>/log`."""
+
+    async def exec(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
+        """Answer `pods/<name>/exec`."""
 
 
 class Api:
     """Answers requests. `port` is set once the server listens."""
 
-    def __init__(self, store: Store, rules: Rules, access: Access, logs: PodLogs) -> None:
+    def __init__(self, store: Store, rules: Rules, access: Access, node: Node) -> None:
         self._store = store
         self._rules = rules
         self._access = access
-        self._logs = logs
+        self._node = node
         self._applied: dict[tuple[str, str], Raw] = {}  # by uid and field manager
         self.port = 0
 
@@ -133,7 +136,9 @@ class Api:
         if resource.verbs == ("create",):
             return json_answer(self._access.review(user, await body(request)), 201)
         if target.subresource == "log" and resource.id == "pods" and verb == "get":
-            return await self._logs.log(request, target.key)
+            return await self._node.log(request, target.key)
+        if target.subresource == "exec" and resource.id == "pods" and verb == "get":
+            return await self._node.exec(request, target.key)
         _check_subresource(target)
         if verb in {"list", "watch"}:
             return await self._list(request, target, verb)

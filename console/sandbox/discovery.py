@@ -109,7 +109,9 @@ def _rows(resource: Resource) -> list[Raw]:
     ]
     if resource.id == "pods":
         log = {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod"}
+        options = {"group": "", "version": "v1", "kind": "PodExecOptions"}
         rows.append({**log, "verbs": ["get"]})
+        rows.append({**log, "name": "pods/exec", **options, "verbs": ["get"]})
     return [row, *rows]
 
 

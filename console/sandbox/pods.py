@@ -11,21 +11,21 @@ import socket
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 
-from console.sandbox import faults, images, mounts, scheduling, status
-from console.sandbox.folders import CopyError
+from console.sandbox import executing, faults, images, mounts, scheduling, status
 from console.sandbox.kinds import CLAIMS, CONFIG_MAPS, NODE, PODS, SECRETS, Key
 from console.sandbox.logs import Log
+from console.sandbox.processes import send_signal, stand_still
 from console.sandbox.telling import is_going, tell
 from console.sandbox.workloads import is_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from console.sandbox.folders import Folders
     from console.sandbox.kinds import Raw
@@ -49,6 +49,7 @@ class Run:
     ports: dict[str, int] = field(default_factory=dict)  # container port → real port
     states: dict[str, status.State] = field(default_factory=dict)
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    commands: set[asyncio.subprocess.Process] = field(default_factory=set)  # by exec
     logs: dict[str, Log] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -130,6 +131,8 @@ class Pods:
                     run.logs[name] = Log(run.home / f"{name}.log")
                     group.create_task(self._keep_running(run, container))
         finally:
+            for command in run.commands:
+                send_signal(command.pid, signal.SIGKILL)
             for log in run.logs.values():
                 log.close()
         self._report(run)
@@ -198,7 +201,7 @@ class Pods:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         self._tasks.start(("log", run.uid, name, process.pid), run.logs[name].pump(process.stdout))
         code = await process.wait()
-        _signal(process.pid, signal.SIGKILL)  # whatever it left behind
+        send_signal(process.pid, signal.SIGKILL)  # whatever it left behind
         del run.processes[name]
         code = 128 - code if code < 0 else code
         state.end(code, message.read_bytes()[:_MESSAGE_LIMIT].decode(errors="replace"))
@@ -226,7 +229,7 @@ class Pods:
                     )  # fmt: skip
                     run.processes[container["name"]] = process
                     if run.stopping.is_set():
-                        _signal(process.pid, signal.SIGKILL)
+                        send_signal(process.pid, signal.SIGKILL)
                     return process
                 thawed = self._thawed
             await thawed.wait()
@@ -268,7 +271,9 @@ class Pods:
             return
         run.stopping.set()
         for process in list(run.processes.values()):
-            _signal(process.pid, signal.SIGTERM if grace_s else signal.SIGKILL)
+            send_signal(process.pid, signal.SIGTERM if grace_s else signal.SIGKILL)
+        for command in run.commands if not grace_s else ():
+            send_signal(command.pid, signal.SIGKILL)
         if grace_s:
             self._tasks.later(("kill", run.uid), grace_s, lambda: self._stop(run, 0))
 
@@ -278,9 +283,10 @@ class Pods:
         for run in tuple(self._runs.values()):
             self._stop(run, 0)
         async with self._gate:  # one that was just starting sees `stopping` and is killed
-            processes = [p for run in self._runs.values() for p in run.processes.values()]
+            runs = self._runs.values()
+            processes = [p for run in runs for p in (*run.processes.values(), *run.commands)]
         for process in processes:
-            _signal(process.pid, signal.SIGKILL)
+            send_signal(process.pid, signal.SIGKILL)
             await process.wait()
 
     @contextlib.asynccontextmanager
@@ -296,10 +302,10 @@ class Pods:
             ]
             for pid in held:
                 self._stopped[pid] += 1
-                _signal(pid, signal.SIGSTOP)
+                send_signal(pid, signal.SIGSTOP)
         try:
             for pid in held:
-                await _stands_still(pid)
+                await stand_still(pid)
             yield
         finally:
             self._frozen[handle] -= 1
@@ -307,11 +313,34 @@ class Pods:
                 self._stopped[pid] -= 1
                 if not self._stopped[pid]:
                     del self._stopped[pid]
-                    _signal(pid, signal.SIGCONT)
+                    send_signal(pid, signal.SIGCONT)
             self._thawed.set()
             self._thawed = asyncio.Event()
 
-    # logs
+    # commands and logs
+
+    async def exec(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
+        """Answer `pods/<name>/exec`."""
+        self._store.get(key)
+        run, name = self._runs.get(key), request.query.get("container", "")
+        containers = [] if run is None else run.pod["spec"]["containers"]
+        found = [c for c in containers if c["name"] == (name or containers[0]["name"])]
+        if containers and not found:
+            raise faults.bad_request(f"container {name} is not valid for pod {key.name}")
+        if run is None or found[0]["name"] not in run.processes:
+            raise faults.bad_request(f"pod {key.name} does not have a running container")
+        pairs = mounts.rewrites(found[0], run.mounted, run.home / "termination")
+        words = executing.argv(request.query.getall("command", []), pairs)
+        environment = mounts.clean_environment(run.home)
+        command = await executing.begin(request, words, home=run.home, environment=environment)
+        run.commands.add(command.process)
+        self._tasks.start(
+            ("exec", command.process.pid),
+            command.live(),
+            then=lambda: run.commands.discard(command.process),
+        )
+        await command.feed()
+        return command.socket
 
     async def log(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
         """Answer `pods/<name>/log`."""
@@ -334,29 +363,6 @@ class Pods:
             async for data in run.logs[name].follow(lines):
                 await response.write(data)
         return response
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    """Signal the process group of one container."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-async def _stands_still(pid: int) -> None:
-    """Wait until every thread of a process is stopped or gone."""
-    for _ in range(2000):  # milliseconds; /proc tells nobody, and a sleeping disk may take long
-        if _thread_states(pid) <= {"T", "t", "Z", "X"}:
-            return
-        await asyncio.sleep(0.001)
-    raise CopyError(f"process {pid} does not stop")
-
-
-def _thread_states(pid: int) -> set[str]:
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        return {(t / "stat").read_text().rpartition(")")[2].split()[0] for t in threads}
-    except OSError:
-        return set()  # it ended
 
 
 def _free_port() -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.kubernetes import Cluster, sandbox_in_a_thread
+from tests.contract.kubernetes import Cluster, Raw, sandbox_in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ def cluster(
                 pause_image="sandbox.kubehaven.io/pause:1",
                 storage_class="sandbox",
                 snapshot_class="sandbox",
+                box={"name": "main", "image": "sandbox.kubehaven.io/pause:1"},
             )
         return
     if not os.environ.get(_REAL):
@@ -37,4 +38,17 @@ def cluster(
         pause_image=os.environ.get(f"{_REAL}_PAUSE_IMAGE", ""),
         storage_class=os.environ.get(f"{_REAL}_STORAGE_CLASS", ""),
         snapshot_class=os.environ.get(f"{_REAL}_SNAPSHOT_CLASS", ""),
+        box=_box(os.environ.get(f"{_REAL}_BOX_IMAGE", "")),
     )
+
+
+def _box(image: str) -> Raw | None:
+    """A container of an image that has busybox or the like."""
+    if not image:
+        return None
+    return {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "1000000"],
+    }

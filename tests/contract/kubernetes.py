@@ -33,6 +33,7 @@ class Cluster:
     pause_image: str
     storage_class: str
     snapshot_class: str
+    box: Raw | None = None  # a container in which commands can be run
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start kubectl."""
