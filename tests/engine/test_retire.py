@@ -43,6 +43,12 @@ async def ask(
     return await stage.engine.actions.retire(CLUSTER, request, plan_hash=preview.hash)
 
 
+async def made(stage: Stage) -> PointView:
+    """A new local point; "the newest" would be either of two of one second."""
+    point = (await stage.back_up()).point
+    return await stage.engine.restore_points.show(CLUSTER, point)
+
+
 async def retired(stage: Stage, *points: str, allow_last: bool = False) -> ActionView:
     """Retire points and see it complete."""
     row = await stage.finished(await ask(stage, *points, allow_last=allow_last))
@@ -77,10 +83,7 @@ async def packs(stage: Stage) -> set[str]:
 
 async def test_a_local_point_goes_whole_and_the_others_stay(stage: Stage) -> None:
     await stage.views(open_page=True)
-    await stage.back_up()
-    first = await stage.point("local")
-    await stage.back_up()
-    second = await stage.point("local")
+    first, second = await made(stage), await made(stage)
     gone, kept = await handles(stage, first), await handles(stage, second)
     assert all(folder_of(stage, handle).is_dir() for handle in (*gone, *kept))
     shared = await packs(stage)
@@ -130,8 +133,8 @@ async def test_an_exported_point_is_removed_and_its_local_copy_stays(stage: Stag
     await stage.views(open_page=True)
     await stage.back_up(export=True)
     exported = await stage.point("exported")
-    await stage.back_up(export=True)
-    newer = await stage.point("exported")
+    point = (await stage.back_up(export=True)).point
+    newer = next(p for p in await stage.points() if (p.id, p.kind) == (point, "exported"))
     async with stage.client() as client:
         raw = await client.get(RESTORE_POINT_CONTENTS, exported.name)
     snapshots = {raw["status"]["objectsSnapshot"]}
@@ -181,6 +184,48 @@ async def test_a_snapshot_that_another_content_names_is_kept(stage: Stage) -> No
         assert folder_of(stage, handle).is_dir()
         left = await client.list(SNAPSHOT_CONTENTS)
         assert [raw["metadata"]["name"] for raw in left] == ["somebody-elses"]
+
+
+async def test_a_content_on_its_way_out_is_waited_for(stage: Stage) -> None:
+    """A real cluster takes a moment to let the cut's own content go after an adoption."""
+    await stage.back_up()
+    point = await stage.point("local")
+    handle, _ = await handles(stage, point)
+    async with stage.client() as client:
+        own = next(
+            raw
+            for raw in await client.list(SNAPSHOT_CONTENTS)
+            if raw["status"]["snapshotHandle"] == handle
+        )
+        going = {
+            "apiVersion": own["apiVersion"],
+            "kind": own["kind"],
+            "metadata": {"name": "going", "finalizers": ["kubehaven.test/held"]},
+            "spec": {
+                **{k: v for k, v in own["spec"].items() if k != "volumeSnapshotRef"},
+                "volumeSnapshotRef": {"name": "gone", "namespace": "visits"},
+            },
+        }
+        await client.create(SNAPSHOT_CONTENTS, going)
+        await client.delete(SNAPSHOT_CONTENTS, "going")
+        ref = await ask(stage, point.name, allow_last=True)
+        await stage.until(
+            lambda rows: next(
+                (
+                    row
+                    for row in rows
+                    if row.uid == ref.uid
+                    and any(s.name == "free" and s.state == "running" for s in row.steps)
+                ),
+                None,
+            )
+        )
+        assert folder_of(stage, handle).is_dir()
+        await client.patch(SNAPSHOT_CONTENTS, "going", merge={"metadata": {"finalizers": None}})
+    row = await stage.finished(ref)
+    assert row.outcome == "Complete"
+    assert {one.bytes for one in row.freed} == {"now"}
+    assert not folder_of(stage, handle).exists()
 
 
 async def test_a_snapshot_whose_content_was_deleted_by_hand_is_freed_too(stage: Stage) -> None:

@@ -146,7 +146,10 @@ async def free_content(drive: Drive, content: RawObject) -> None:
     others = [
         raw
         for raw in await drive.client.list(SNAPSHOT_CONTENTS)
-        if raw["metadata"]["name"] != name and handle and handle_of(raw) == handle
+        if raw["metadata"]["name"] != name
+        and handle
+        and handle_of(raw) == handle
+        and not raw["metadata"].get("deletionTimestamp")
     ]
     if not others:
         merge = {

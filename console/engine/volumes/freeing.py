@@ -31,13 +31,15 @@ TRIES = 5
 async def other_names(client: KubeClient, handles: dict[str, str]) -> dict[str, tuple[str, ...]]:
     """Contents that name one of these handles beside the one that is the point's own.
 
+    One that is on its way out does not count: the cut's own, after an adoption.
+
     Args:
         handles: The name of the point's own VolumeSnapshotContent, by handle.
     """
     found: dict[str, list[str]] = {}
     for raw in await _contents(client):
         handle, name = handle_of(raw), raw["metadata"]["name"]
-        if handle in handles and handles[handle] != name:
+        if handle in handles and handles[handle] != name and not _is_going(raw):
             found.setdefault(handle, []).append(f"VolumeSnapshotContent {name}")
     return {handle: tuple(sorted(names)) for handle, names in found.items()}
 
@@ -59,10 +61,14 @@ async def free_snapshot(
         for _ in range(TRIES):
             naming = [r for r in await _contents(drive.client) if handle_of(r) == data.id]
             own = next((r for r in naming if r["metadata"]["name"] == data.name), None)
-            shared = any(r["metadata"]["name"] != data.name for r in naming)
+            others = [r for r in naming if r["metadata"]["name"] != data.name]
+            going = [r["metadata"]["name"] for r in others if _is_going(r)]
+            if going and len(going) == len(others):
+                await _until_gone(drive, going[0])  # then it is clear who is left
+                continue
             with contextlib.suppress(Conflict):  # somebody touched it: look again
                 await _let_snapshot_go(drive, data.name)
-                if shared:
+                if others:
                     await _delete_retained(drive, own)
                     return "kept"
                 # forgotten by hand: its data is still there, and only a content can free it
@@ -81,6 +87,10 @@ async def _contents(client: KubeClient) -> list[RawObject]:
         return await client.list(SNAPSHOT_CONTENTS)
     except NotFound:  # the cluster knows no snapshots at all
         return []
+
+
+def _is_going(raw: RawObject) -> bool:
+    return bool(raw["metadata"].get("deletionTimestamp"))
 
 
 async def _let_snapshot_go(drive: Drive, name: str) -> None:
