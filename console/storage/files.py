@@ -26,7 +26,7 @@ from console.storage.errors import (
     StoreError,
     Unavailable,
 )
-from console.storage.names import checked_name, checked_prefix, is_object_name
+from console.storage.names import TEMPORARY, checked_name, checked_prefix, is_object_name
 from console.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -140,6 +140,24 @@ class FileStore:
             with suppress(OSError):
                 probe.unlink()
 
+    def remove_stale_temporaries(self, *, older_than_s: float) -> tuple[str, ...]:
+        """Take away what writers that died have left; the paths, relative to the folder.
+
+        Age is by the folder's own file system. Nothing but our temporary files is
+        touched, and no link is followed.
+        """
+        oldest = self.clock() - older_than_s
+        removed = []
+        with self._told(""):
+            for where, _folders, files in os.walk(self._root, onerror=_raise):
+                # the lock is one file for all writers, and never a leftover
+                for name in {*files} - {f"{TEMPORARY}lock"}:
+                    path = Path(where, name)
+                    if name.startswith(TEMPORARY) and _is_older(path, oldest):
+                        path.unlink(missing_ok=True)
+                        removed.append(str(path.relative_to(self._root)))
+        return tuple(sorted(removed))
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -185,3 +203,14 @@ class FileStore:
     def _no_folder(self) -> NoSuchStore:
         hint = "Create the folder, or mount what should be there."
         return NoSuchStore(f"there is no folder {self._root}", subject=self.url, hint=hint)
+
+
+def _raise(fault: OSError) -> None:
+    raise fault
+
+
+def _is_older(path: Path, oldest: float) -> bool:
+    try:
+        return path.lstat().st_mtime < oldest
+    except FileNotFoundError:  # its writer has just finished
+        return False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from console.repository import Progress, Repository, StopToken
-from console.storage import open_store
+from console.storage import FileStore, StoreError, open_store
 from console.worker.errors import BadJob
 from console.worker.secret_files import ca_bundle, read_credentials, read_password
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
     from console.storage import ObjectStore
     from console.worker.job import Job
+
+
+log = logging.getLogger(__name__)
+
+STALE_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,20 @@ class Work:
         if self.places.packs is None:
             raise BadJob("the argument --packs is missing", subject="--packs")
         return self.places.packs
+
+    def tidy(self) -> None:
+        """In a folder: take away what writers that died a day ago have left, by name.
+
+        What can't be taken away is logged: it is no failure of the work.
+        """
+        if not self.job.repository.startswith("/"):
+            return
+        store = FileStore(self.job.repository)
+        try:
+            for name in store.remove_stale_temporaries(older_than_s=STALE_S):
+                log.info("removed the temporary file %s, left by a writer that died", name)
+        except StoreError as fault:
+            log.warning("temporary files stay behind: %s", fault)
 
     def open(self) -> Repository:
         """The repository; a missing one is never created."""

@@ -252,6 +252,24 @@ def test_a_retired_point_is_gone_and_the_other_stays(any_rig: Rig, tmp_path: Pat
     assert differences(rig.volume, target) == []
 
 
+def test_what_dead_writers_left_is_taken_away_by_name(rig: Rig) -> None:
+    snapshot = rig.run("backup")["snapshot"]
+    there = Path(rig.repository)
+    old, new, lock, theirs = (
+        there / "data" / ".kubehaven-tmp-0011223344556677",
+        there / "snapshots" / ".kubehaven-tmp-8899aabbccddeeff",
+        there / ".kubehaven-tmp-lock",
+        there / "somebody-elses",
+    )
+    for path in (old, new, lock, theirs):
+        path.write_bytes(b"half")
+    for path in (old, lock, theirs):
+        os.utime(path, (1, 1))
+    rig.run("retire", owner="uid", volumeSnapshots=[snapshot])
+    assert [path.exists() for path in (old, new, lock, theirs)] == [False, True, True, True]
+    assert "data/.kubehaven-tmp-0011223344556677" in rig.said
+
+
 def test_a_retirement_respects_the_locks_of_others(rig: Rig) -> None:
     snapshot = rig.run("backup")["snapshot"]
     store = FileStore(rig.repository)

@@ -65,6 +65,7 @@ def back_point_up(work: Work) -> Result:
         hostname=job.hostname,
         time=manifest.action_time,
     )
+    work.tidy()
     return Result(
         outcome=done.outcome,
         snapshot=done.snapshot,

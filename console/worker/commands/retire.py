@@ -47,6 +47,7 @@ def retire(work: Work) -> Result:
             repository.check_lock()
             repository.store.delete(f"snapshots/{snapshot.id}")
             log.info("removed the snapshot %s", snapshot.id)
+    work.tidy()
     return Result(outcome="Complete", files_total=len(found), files_done=len(found))
 
 
