@@ -153,9 +153,12 @@ class Driver:
         actions = [entry.action for entry in self._entries.values()]
         try:
             await sweep(self._drive, actions, on_swept=self._on_swept)
-        except (LostLease, ClusterError):
+        except LostLease:
             raise
-        except EngineError as error:  # what can't be read is no reason to free anything
+        except EngineError as error:
+            if isinstance(error, ClusterError) and error.retryable:
+                raise
+            # what can't be read, or not by us, is no reason to free anything or to stop
             log.warning("nothing more is swept for now: %s", error)
 
     async def _wake_for_sweeping(self) -> None:

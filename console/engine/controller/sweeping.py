@@ -76,20 +76,20 @@ async def sweep(
 
     Raises:
         LostLease: Another engine drives by now.
+        ClusterError: The cluster does not answer.
     """
     for leftover in await find_leftovers(drive.client, actions):
         await _refuse_unless_driving(drive)
         try:
             if not await _remove(drive, leftover):
                 continue
-        except (LostLease, ClusterError):
-            raise
+            log.warning("swept: %s", _words(leftover))
+            on_swept(leftover)
+            await _tell(drive, leftover)
         except EngineError as error:
-            log.warning("not swept: %s: %s", _words(leftover), error)
-            continue
-        log.warning("swept: %s", _words(leftover))
-        on_swept(leftover)
-        await _tell(drive, leftover)
+            if isinstance(error, ClusterError) and error.retryable:
+                raise
+            log.warning("not swept, or not told: %s: %s", _words(leftover), error)
 
 
 async def _facts(client: KubeClient, actions: list[Action]) -> SweepFacts:
