@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Blocker,
         Failure,
         FreedData,
+        HookResult,
         PlannedObject,
         PointVolumeView,
         PreparePlan,
@@ -66,6 +67,8 @@ def explain_action(action: ActionView, now: datetime) -> list[str]:
         lines += ["steps:", *(f"  {step_line(step, now)}" for step in action.steps)]
     if action.volumes:
         lines += ["volumes:", *(f"  {volume_line(volume)}" for volume in action.volumes)]
+    if action.hooks:
+        lines += ["hooks:", *(f"  {hook_line(hook)}" for hook in action.hooks)]
     lines += explain_freed(action.freed)
     lines += explain_faults(action)
     return lines
@@ -93,6 +96,16 @@ def step_line(step: Step, now: datetime) -> str:
     attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
     parts = (f"{_MARKS[step.state]} {visible(step.name)}{attempt}", took, visible(step.detail))
     return "  ".join(part for part in parts if part)
+
+
+def hook_line(hook: HookResult) -> str:
+    """`db-0/postgres  pre 0, post 0  checkpoint done`."""
+    codes = [("pre", hook.pre), ("post", hook.post)]
+    ended = ", ".join(f"{name} {code}" for name, code in codes if code >= 0)
+    thawed = f"thawed by itself ({hook.woke})" if hook.woke not in {"", "go"} else ""
+    said = hook.output.replace("\n", " | ")
+    parts = (f"{hook.pod}/{hook.container}", ended, thawed, said)
+    return "  ".join(visible(part) for part in parts if part)
 
 
 def volume_line(volume: VolumeProgress) -> str:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from console.engine.kube.lease import HostKind
     from console.engine.model.kinds import Kind, RawObject
     from console.engine.model.points import RestorePointContent
-    from console.engine.model.record import ActionKind
+    from console.engine.model.record import ActionKind, ExecHook
     from console.engine.model.views import (
         ActionRef,
         ActionView,
@@ -269,11 +269,23 @@ class ActionsGroup:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def back_up(self, cluster: str, application: str, *, export_to: str = "") -> ActionRef:
+    async def back_up(
+        self,
+        cluster: str,
+        application: str,
+        *,
+        export_to: str = "",
+        hooks: tuple[ExecHook, ...] = (),
+    ) -> ActionRef:
         """Ask for a backup; with `export_to`, its export follows by itself."""
         session = await self._sessions.prepared(cluster)
         return await asking.ask_backup(
-            session.client, cluster, application, user=session.asker(), export_to=export_to
+            session.client,
+            cluster,
+            application,
+            user=session.asker(),
+            export_to=export_to,
+            hooks=hooks,
         )
 
     async def export(self, cluster: str, point: str, *, location: str) -> ActionRef:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from console.engine.events import Event
-    from console.engine.model.record import ActionKind
+    from console.engine.model.record import ActionKind, ExecHook
     from console.engine.model.views import (
         ActionRef,
         ActionView,
@@ -159,7 +159,14 @@ class RestorePoints(Protocol):
 class Actions(Protocol):
     """Work, done and under way."""
 
-    async def back_up(self, cluster: str, application: str, *, export_to: str = "") -> ActionRef:
+    async def back_up(
+        self,
+        cluster: str,
+        application: str,
+        *,
+        export_to: str = "",
+        hooks: tuple[ExecHook, ...] = (),
+    ) -> ActionRef:
         """Ask for a backup; with `export_to`, its export follows by itself."""
 
     async def export(self, cluster: str, point: str, *, location: str) -> ActionRef:

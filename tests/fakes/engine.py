@@ -26,6 +26,7 @@ from console.engine import (
     ClustersListed,
     ClusterView,
     EngineError,
+    ExecHook,
     Leftover,
     Leftovers,
     LocationsListed,
@@ -494,7 +495,14 @@ class DemoActions:
         self._engine = engine
         self._numbers = itertools.count(1)
 
-    async def back_up(self, cluster: str, application: str, *, export_to: str = "") -> ActionRef:
+    async def back_up(
+        self,
+        cluster: str,
+        application: str,
+        *,
+        export_to: str = "",
+        hooks: tuple[ExecHook, ...] = (),
+    ) -> ActionRef:
         self._engine.note("actions.back_up", cluster, application, export_to)
         return self._add(cluster, "BackupAction", application, location=export_to)
 

@@ -38,6 +38,7 @@ from console.engine import (
     EngineError,
     EngineFacade,
     Event,
+    ExecHook,
     Leftovers,
     LocationDraft,
     Locations,
@@ -310,8 +311,15 @@ class PipeActions:
     def __init__(self, pipe: PipeEngine) -> None:
         self._call = pipe.call
 
-    async def back_up(self, cluster: str, application: str, *, export_to: str = "") -> ActionRef:
-        named = {"export_to": export_to}
+    async def back_up(
+        self,
+        cluster: str,
+        application: str,
+        *,
+        export_to: str = "",
+        hooks: tuple[ExecHook, ...] = (),
+    ) -> ActionRef:
+        named = {"export_to": export_to, "hooks": hooks}
         return await self._call("actions.back_up", ActionRef, cluster, application, **named)
 
     async def export(self, cluster: str, point: str, *, location: str) -> ActionRef:

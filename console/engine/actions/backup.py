@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from console import __version__
 from console.engine.actions.collecting import collect, entry
+from console.engine.actions.freezing import frozen
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog import local
 from console.engine.catalog.contents import find_content, make_content
@@ -152,7 +153,10 @@ async def _cut_anew(run: Run) -> PointManifest:
         try:
             return await _cut_once(run)
         except EngineError as error:
-            if error.code not in {"cut.late", "cut.failed"} or run.status.attempt >= ATTEMPTS:
+            if (
+                error.code not in {"cut.late", "cut.failed", "cut.thawed"}
+                or run.status.attempt >= ATTEMPTS
+            ):
                 raise
             await discard_attempt(run.drive, origin=origin_of(run))
 
@@ -160,10 +164,13 @@ async def _cut_anew(run: Run) -> PointManifest:
 async def _cut_once(run: Run) -> PointManifest:
     drive, origin = run.drive, origin_of(run)
     client, application = drive.client, application_of(run.action)
-    claims = [raw for raw in await client.list(CLAIMS, application) if decide(raw).take]
-    targets = await snapshottable_claims(drive, claims)
-    taken_at = await drive.now()
-    volumes = await cut_volumes(drive, targets, origin=origin)
+    async with frozen(run, application) as freeze:
+        claims = [raw for raw in await client.list(CLAIMS, application) if decide(raw).take]
+        targets = await snapshottable_claims(drive, claims)
+        taken_at = await drive.now()
+        volumes = await cut_volumes(drive, targets, origin=origin)
+        for failure in await freeze.thaw():
+            run.fail(failure)
     run.set_volumes(
         VolumeProgress(
             pvc=volume.pvc,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from console.engine.model.kinds import (
     NAMESPACES,
     RESTORE_POINT_CONTENTS,
@@ -12,11 +14,12 @@ from console.engine.model.kinds import (
     RawObject,
 )
 from console.engine.model.names import NAMESPACE
+from console.engine.model.record import Requester
 from console.engine.plan.authorise import Refusal, RequestFacts, check_action, subject_kind
 
 if TYPE_CHECKING:
     from console.engine.kube import KubeClient
-    from console.engine.model.record import Requester
+
 
 ADMISSION_POLICIES = Kind(
     "admissionregistration.k8s.io",
@@ -26,6 +29,7 @@ ADMISSION_POLICIES = Kind(
     namespaced=False,
 )
 POLICY = "kubehaven-requested-by"
+POD_EXEC = Kind("", "v1", "pods/exec", "PodExecOptions")
 
 
 async def check(
@@ -59,7 +63,21 @@ async def _facts(
         driver=user,
         desktop=desktop,
         admission_policy=home != NAMESPACE and await _has_policy(client),
+        may_exec=await _may_exec(client, action, user),
     )
+
+
+async def _may_exec(client: KubeClient, action: RawObject, user: Requester) -> bool:
+    """Whether who asked may run commands in the application's pods; true without hooks."""
+    spec = action["spec"]
+    if not spec.get("hooks"):
+        return True
+    subject, asked = spec.get("subject", {}), spec.get("requestedBy")
+    who = msgspec.convert(asked, Requester) if asked else None
+    if who is not None and who.username == user.username:
+        who = None  # ourselves: a question that everybody may ask
+    namespace = subject.get("namespace") or subject.get("name", "")
+    return await client.may(who, "create", POD_EXEC, namespace)
 
 
 async def _has_policy(client: KubeClient) -> bool:

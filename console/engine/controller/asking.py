@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from console.engine.facade import RestoreRequest, RetireRequest
     from console.engine.kube import KubeClient
     from console.engine.model.points import RestorePointContent
-    from console.engine.model.record import ActionKind, Requester
+    from console.engine.model.record import ActionKind, ExecHook, Requester
     from console.engine.plan.retire_plan import RetirePlan
 
 KIND_OF: dict[ActionKind, Kind] = {
@@ -59,7 +59,13 @@ KIND_OF: dict[ActionKind, Kind] = {
 
 
 async def ask_backup(
-    client: KubeClient, cluster: str, application: str, *, user: Requester, export_to: str
+    client: KubeClient,
+    cluster: str,
+    application: str,
+    *,
+    user: Requester,
+    export_to: str,
+    hooks: tuple[ExecHook, ...] = (),
 ) -> ActionRef:
     """A BackupAction; with `export_to`, an ExportAction that waits for its point."""
     if await client.find(NAMESPACES, application) is None:
@@ -70,6 +76,7 @@ async def ask_backup(
         )
     spec = BackupActionSpec(
         subject=Subject(kind="Namespace", name=application, namespace=application),
+        hooks=hooks,
         requestedBy=user,
     )
     raw = await _create(client, "BackupAction", application, encode(spec))

@@ -21,6 +21,7 @@ from console.engine.model.record import (
     Action,
     ActionKind,
     BackupAction,
+    BackupActionStatus,
     ExportAction,
     RestoreAction,
     RetireAction,
@@ -187,6 +188,7 @@ def action_view(cluster: str, kind: ActionKind, action: Action) -> ActionView:
         location=location,
         target=target,
         freed=status.freed if isinstance(status, RetireActionStatus) else (),
+        hooks=status.hooks if isinstance(status, BackupActionStatus) else (),
         requested_by=spec.requestedBy.username if spec.requestedBy else "",
         driver=status.driver.holder,
     )

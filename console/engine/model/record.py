@@ -86,10 +86,27 @@ class ActionControl(Record, frozen=True, kw_only=True):
     priority: int = 0
 
 
+class ExecHook(Record, frozen=True, kw_only=True):
+    """Commands in an application's pods around the cut; pre and post are one session.
+
+    The post command runs on every way out, and at the latest `limitSeconds` after the
+    session began. Commands are programs with their arguments, no shell text.
+    """
+
+    podSelector: str  # labels, as `kubectl get pods -l` takes them
+    namespace: str = ""  # empty = the application's; no other is allowed
+    container: str = ""  # empty = the pod's default, or its first
+    pre: tuple[str, ...] = ()
+    post: tuple[str, ...] = ()
+    timeoutSeconds: int = 60  # of each command
+    limitSeconds: int = 600  # frozen at most
+
+
 class BackupActionSpec(ActionControl, frozen=True, kw_only=True):
     """Make a local restore point of one application."""
 
     subject: Subject
+    hooks: tuple[ExecHook, ...] = ()
     requestedBy: Requester | None = None
     expiresAt: str = ""
 
@@ -249,6 +266,23 @@ class FreedData(Record, frozen=True, kw_only=True):
     bytes: Literal["now", "prune", "kept"] = "now"
 
 
+class HookResult(Record, frozen=True, kw_only=True):
+    """What one hook did in one pod; exit codes are -1 where none was seen."""
+
+    pod: str
+    container: str = ""
+    pre: int = -1
+    post: int = -1
+    woke: str = ""  # `go`, or why it thawed by itself
+    output: str = ""  # the beginning of what both commands wrote
+
+
+class BackupActionStatus(ActionStatus, frozen=True, kw_only=True):
+    """Where a backup stands, and what its hooks did in the last attempt."""
+
+    hooks: tuple[HookResult, ...] = ()
+
+
 class RetireActionStatus(ActionStatus, frozen=True, kw_only=True):
     """Where a retirement stands, and what it has freed by id."""
 
@@ -268,7 +302,7 @@ class BackupAction(Resource, frozen=True, kw_only=True):
     """A BackupAction in the cluster."""
 
     spec: BackupActionSpec
-    status: ActionStatus = ActionStatus()
+    status: BackupActionStatus = BackupActionStatus()
 
 
 class ExportAction(Resource, frozen=True, kw_only=True):

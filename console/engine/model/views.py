@@ -18,6 +18,7 @@ from console.engine.model.record import (
     Failure,
     Fault,
     FreedData,
+    HookResult,
     Outcome,
     Phase,
     Step,
@@ -157,6 +158,7 @@ class ActionView(View, frozen=True, kw_only=True):
     location: str = ""
     target: str = ""  # namespace that a restore writes to
     freed: tuple[FreedData, ...] = ()  # by a retirement
+    hooks: tuple[HookResult, ...] = ()  # of a backup
     requested_by: str = ""
     driver: str = ""
     queue_position: int = 0  # 1 = next; 0 = not queued

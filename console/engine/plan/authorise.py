@@ -14,7 +14,7 @@ import msgspec
 
 from console.engine.model.names import NAMESPACE
 from console.engine.model.record import Requester
-from console.engine.plan.raw import describe, name_of, namespace_of, part, text, uid_of
+from console.engine.plan.raw import describe, items, name_of, namespace_of, part, text, uid_of
 
 if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
@@ -47,6 +47,7 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     driver: Requester = Requester(username="")  # who drives
     desktop: bool = False  # a desktop engine: drives its own user's actions only
     admission_policy: bool = False  # the cluster checks requestedBy itself
+    may_exec: bool = True  # whoever asks may run commands in the application's pods
 
 
 def spec_hash(spec: RawObject) -> str:
@@ -61,6 +62,7 @@ def check_action(action: RawObject, *, facts: RequestFacts) -> Refusal | None:
     What is wrong for good is found before what only lacks an engine that may drive it.
     """
     found = _altered(action) or _elsewhere(action) or _unbound(action, facts)
+    found = found or _hooks(action, facts)
     found = found or _self_service(action, facts) or _foreign(action, facts)
     return msgspec.structs.replace(found, subject=describe(action)) if found else None
 
@@ -98,6 +100,33 @@ def _elsewhere(action: RawObject) -> Refusal | None:
         named = text(subject, "name")
     if named and named != home:
         return _not_here("action.other_subject", f"it works on {named}")
+    return None
+
+
+def _hooks(action: RawObject, facts: RequestFacts) -> Refusal | None:
+    """Attack (f): commands run in the application's own pods only, for who may run them there."""
+    hooks = items(action, "spec", "hooks")
+    if not hooks:
+        return None
+    subject = part(action, "spec", "subject")
+    application = text(subject, "namespace") or text(subject, "name")
+    foreign = [text(hook, "namespace") for hook in hooks]
+    foreign = [name for name in foreign if name and name != application]
+    if foreign:
+        return Refusal(
+            code="action.hook_elsewhere",
+            message=f"a hook names the namespace {foreign[0]}, but hooks run in {application} only",
+            hint="leave the hook's namespace out",
+        )
+    if namespace_of(action) != NAMESPACE:
+        return _not_here("action.hooks", "it has hooks")
+    if not facts.may_exec:
+        who = text(action, "spec", "requestedBy", "username")
+        return Refusal(
+            code="action.hook_rights",
+            message=f"{who} may not run commands in the pods of {application}",
+            hint=f"it needs create on pods/exec in the namespace {application}",
+        )
     return None
 
 

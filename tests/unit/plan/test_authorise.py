@@ -190,3 +190,27 @@ def test_without_the_admission_policy_self_service_waits() -> None:
 def test_what_is_wrong_for_good_is_said_before_the_gate() -> None:
     known = facts(admission_policy=False, content=bound_to(uid="another"))
     assert refused(action(), known).code == "point.not_bound"
+
+
+HOOK = {"podSelector": "app=db", "pre": ["true"]}
+ELSEWHERE = {**HOOK, "namespace": "bank"}
+OF_VISITS = {"name": "visits", "namespace": "visits"}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "hook", "may_exec", "code"),
+    [
+        ("kubehaven", HOOK, True, ""),
+        ("kubehaven", {**HOOK, "namespace": "visits"}, True, ""),
+        ("kubehaven", ELSEWHERE, True, "action.hook_elsewhere"),
+        ("visits", ELSEWHERE, True, "action.hook_elsewhere"),
+        ("visits", HOOK, True, "action.hooks"),
+        ("kubehaven", HOOK, False, "action.hook_rights"),
+    ],
+)
+def test_attack_f_hooks_run_in_the_applications_pods_for_who_may_run_them_there(
+    namespace: str, hook: dict[str, Any], may_exec: bool, code: str
+) -> None:
+    raw = action("BackupAction", namespace=namespace, subject=OF_VISITS, hooks=[hook])
+    found = check_action(raw, facts=facts(may_exec=may_exec, admission_policy=True))
+    assert (found.code if found else "") == code
