@@ -8,7 +8,7 @@ PY = $(VENV)/bin/python
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long check lock bench screenshots clean
+.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench screenshots clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,10 +25,22 @@ run: $(VENV)/ok  ## open the desktop
 	@$(PY) -m console
 
 test: $(VENV)/ok  ## the tests (up to 6 minutes)
-	@s=$$(date +%s); r=0; $(PY) -m pytest -n 2 -m "not long" || r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
+	@s=$$(date +%s); r=0; $(PY) -m pytest -n 2 -m "not long and not cluster" || r=$$?; echo "make test took $$(( $$(date +%s) - s )) s"; exit $$r
 
 test-long: $(VENV)/ok  ## kill and flip matrices, big trees (up to 40 minutes)
-	@s=$$(date +%s); r=0; $(PY) -m pytest -m long --timeout 1200 || r=$$?; echo "make test-long took $$(( $$(date +%s) - s )) s"; exit $$r
+	@s=$$(date +%s); r=0; $(PY) -m pytest -m "long and not cluster" --timeout 1200 || r=$$?; echo "make test-long took $$(( $$(date +%s) - s )) s"; exit $$r
+
+test-cluster: $(VENV)/ok  ## on two real Kubernetes clusters, or on the one of KUBECONFIG (root, Go)
+	@packaging/setup-bed.sh
+	@s=$$(date +%s); r=0; $(PY) -m pytest -m cluster tests/cluster || r=$$?; echo "make test-cluster took $$(( $$(date +%s) - s )) s"; exit $$r
+
+N ?= 1
+cluster-up: $(VENV)/ok  ## start N real clusters (root, Go): make cluster-up N=2
+	@packaging/setup-bed.sh
+	@$(PY) -m tests.cluster.bed up $(N)
+
+cluster-down: $(VENV)/ok  ## stop them and remove all that is left of them
+	@$(PY) -m tests.cluster.bed down
 
 check: $(VENV)/ok  ## format, lint, types, import rules
 	@$(VENV)/bin/ruff format --check -q .

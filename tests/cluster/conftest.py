@@ -1,0 +1,107 @@
+"""Clusters for the tests of this folder; `make test-cluster` runs them.
+
+A test asks for `cluster_one` (and `cluster_two`), started once per run, and for `namespace`,
+a name of its own that is removed at the end. With `KUBECONFIG` set, `cluster_one` is that
+cluster; tests that ask for `bed_one` or `cluster_two`, or for what only the bed has, then skip.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.cluster.bed.clusters import up
+from tests.cluster.bed.guard import Guardian, missing
+from tests.cluster.bed.places import HOST, Cluster
+from tests.cluster.bed.processes import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+GIVEN = os.environ.get("KUBECONFIG", "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is for `make test-cluster`, with time for a slow machine."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+class RealCluster(NamedTuple):
+    """A cluster as a test sees it."""
+
+    kubeconfig: Path
+    host: str  # the address at which its pods reach this machine; empty where they don't
+    bed: Cluster | None  # None: somebody's own cluster
+
+    def kubectl(self, *words: str, stdin: str = "") -> str:
+        """What kubectl prints.
+
+        Raises:
+            BedFault: It failed.
+        """
+        return run("kubectl", f"--kubeconfig={self.kubeconfig}", *words, stdin=stdin)
+
+
+@pytest.fixture(scope="session")
+def guardian() -> Iterator[None]:
+    """Clusters of the bed may stand; at the end all are gone."""
+    reason = missing()
+    if reason:
+        pytest.skip(f"{reason}; or run on a cluster of your own: KUBECONFIG=FILE make test-cluster")
+    with Guardian():
+        yield
+
+
+@pytest.fixture(scope="session")
+def bed_one(guardian: None) -> Cluster:
+    """The first cluster of the bed."""
+    return _started(1)
+
+
+@pytest.fixture(scope="session")
+def bed_two(guardian: None) -> Cluster:
+    """The second cluster of the bed."""
+    return _started(2)
+
+
+def _started(number: int) -> Cluster:
+    if GIVEN:
+        pytest.skip(
+            "this test needs the clusters of the bed: run make test-cluster without KUBECONFIG"
+        )
+    cluster = Cluster(number)
+    up(cluster)
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_one(request: pytest.FixtureRequest) -> RealCluster:
+    """The cluster to work on."""
+    if GIVEN:
+        return RealCluster(Path(GIVEN), os.environ.get("KUBEHAVEN_TEST_HOST", ""), None)
+    bed: Cluster = request.getfixturevalue("bed_one")
+    return RealCluster(bed.kubeconfig, HOST, bed)
+
+
+@pytest.fixture(scope="session")
+def cluster_two(bed_two: Cluster) -> RealCluster:
+    """Another cluster, to move applications to."""
+    return RealCluster(bed_two.kubeconfig, HOST, bed_two)
+
+
+@pytest.fixture
+def namespace(cluster_one: RealCluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of this test's own on the first cluster."""
+    text = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())
+    name = f"t-{text[:40].strip('-')}-{os.getpid()}"
+    cluster_one.kubectl("create", "namespace", name)
+    yield name
+    cluster_one.kubectl("delete", "namespace", name, "--wait=false")

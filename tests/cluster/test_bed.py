@@ -1,0 +1,86 @@
+"""The test bed itself: pods, volumes and snapshots work, and nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.cluster.bed.clusters import leftovers
+from tests.cluster.bed.places import TREE
+from tests.cluster.bed.processes import is_alive, wait_until
+
+if TYPE_CHECKING:
+    from tests.cluster.conftest import RealCluster
+
+POD = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: kubehaven.test/busybox:1
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, "echo before > /data/file; exec sleep 3600"]
+    readinessProbe: {exec: {command: [test, -s, /data/file]}, periodSeconds: 1}
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+"""
+SNAPSHOT = """
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshot
+metadata: {name: moment}
+spec: {volumeSnapshotClassName: kh-snap, source: {persistentVolumeClaimName: data}}
+"""
+
+
+def test_a_pod_writes_to_a_volume_that_is_snapshotted(
+    cluster_one: RealCluster, namespace: str
+) -> None:
+    def in_it(*words: str, stdin: str = "") -> str:
+        return cluster_one.kubectl("-n", namespace, *words, stdin=stdin)
+
+    in_it("apply", "-f", "-", stdin=POD)
+    in_it("wait", "--for=condition=Ready", "pod/writer", "--timeout=180s")
+    assert in_it("exec", "writer", "--", "cat", "/data/file") == "before\n"
+    in_it("apply", "-f", "-", stdin=SNAPSHOT)
+    ready = "--for=jsonpath={.status.readyToUse}=true"
+    in_it("wait", ready, "volumesnapshot/moment", "--timeout=120s")
+    told = json.loads(in_it("get", "volumesnapshot", "moment", "-o", "json"))
+    assert told["status"]["restoreSize"] == "1Gi"
+
+
+KILLED = """
+import os, signal
+from tests.cluster.bed.clusters import up
+from tests.cluster.bed.guard import Guardian
+from tests.cluster.bed.places import Cluster
+with Guardian(9) as guardian:
+    up(Cluster(9))
+    print(guardian.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_stays_when_its_user_is_killed(guardian: None) -> None:
+    """In a process of its own; the clusters of this run are not touched."""
+    before = [left for left in leftovers() if "khbed9" in left]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    pid = int(killed.stdout)
+    wait_until("the guardian's end", lambda: not is_alive(pid), limit_s=120)
+    assert [left for left in leftovers() if "khbed9" in left] == before == []
