@@ -8,7 +8,11 @@ PY = $(VENV)/bin/python
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench screenshots clean
+=======
+.PHONY: help setup demo run test test-long check lock bench bench-engine screenshots clean
+>>>>>>> 4b233ba (benchmarks: many small objects beside Velero, on one API server)
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +58,9 @@ lock: $(VENV)/ok  ## resolve the dependencies anew into requirements-dev.lock
 
 bench: $(VENV)/ok  ## the mover's figures beside restic's
 	@$(PY) -m benchmarks.mover
+
+bench-engine: $(VENV)/ok  ## many small objects beside Velero, on the cluster of KUBECONFIG
+	@$(PY) -m benchmarks.engine
 
 screenshots: $(VENV)/ok  ## draw every page in both themes into docs/screenshots
 	@QT_QPA_PLATFORM=offscreen $(PY) -m tests.ui.screenshots docs/screenshots
