@@ -8,11 +8,7 @@ PY = $(VENV)/bin/python
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench screenshots clean
-=======
-.PHONY: help setup demo run test test-long check lock bench bench-engine screenshots clean
->>>>>>> 4b233ba (benchmarks: many small objects beside Velero, on one API server)
+.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench bench-engine screenshots clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
