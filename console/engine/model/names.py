@@ -29,6 +29,7 @@ LABEL_ACTION_UID = f"{GROUP}/actionUID"
 LABEL_POINT = f"{GROUP}/point"  # id of the restore point a thing belongs to
 LABEL_CONTENT_UID = f"{GROUP}/contentUID"
 LABEL_ROLE = f"{GROUP}/role"  # what one of our own objects is for: pack, manifest, job, ...
+ROLE_UNDO = "undo"  # of volumes and objects that a restore in place has set aside
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 
 ANNOTATION_FULL_NAME = f"{GROUP}/fullName"  # what `kh-<12 hex>` stands for
@@ -37,6 +38,9 @@ ANNOTATION_BYTES = f"{GROUP}/bytes"  # of a sealed pack
 ANNOTATION_RESTORED_BY = f"{GROUP}/restoredBy"  # uid of the RestoreAction
 ANNOTATION_SOURCE_UID = f"{GROUP}/sourceUID"
 ANNOTATION_RECLAIM_POLICY = f"{GROUP}/reclaimPolicy"  # what a PV goes back to after Bound was read
+ANNOTATION_KEPT_UNTIL = f"{GROUP}/keptUntil"  # until when an undo can have it back
+ANNOTATION_KEPT_CLAIM = f"{GROUP}/keptClaim"  # the claim of a kept volume, as JSON
+ANNOTATION_KEPT_POLICY = f"{GROUP}/keptPolicy"  # what a kept volume's reclaim policy was
 ANNOTATION_SNAPSHOT_CLASS = f"{GROUP}/snapshot-class"  # on a VolumeSnapshotClass: use this one
 
 LEASE = "kubehaven-engine"

@@ -62,11 +62,11 @@ class NamedRef(Record, frozen=True, kw_only=True):
 
 
 class Subject(Record, frozen=True, kw_only=True):
-    """What an action works on: a namespace, a RestorePoint or a RestorePointContent."""
+    """What an action works on: a namespace, a point, its content, or a restore to be undone."""
 
     name: str
     namespace: str = ""
-    kind: Literal["", "Namespace", "RestorePoint", "RestorePointContent"] = ""
+    kind: Literal["", "Namespace", "RestorePoint", "RestorePointContent", "RestoreAction"] = ""
 
 
 class Requester(Record, frozen=True, kw_only=True):
@@ -124,11 +124,14 @@ class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     """Bring an application back from a restore point.
 
     `targetNamespace` empty means the application's own. Storage classes are
-    mapped by name; `""` as a key maps the claims that name none.
+    mapped by name; `""` as a key maps the claims that name none. `inPlace`
+    swaps the volumes of claims that are there. A RestoreAction as subject is a
+    restore in place that is undone; nothing else is said then.
     """
 
     subject: Subject
     targetNamespace: str = ""
+    inPlace: bool = False
     storageClassMap: dict[str, str] = {}
     requestedBy: Requester | None = None
 
@@ -290,6 +293,38 @@ class RetireActionStatus(ActionStatus, frozen=True, kw_only=True):
     freed: tuple[FreedData, ...] = ()
 
 
+class StoppedWorkload(Record, frozen=True, kw_only=True):
+    """A workload that stands still while volumes are swapped, and how it comes back."""
+
+    apiVersion: str
+    kind: str
+    plural: str
+    name: str
+    uid: str
+    replicas: int = 0  # before, and to come back with; 1 for what is suspended
+
+
+class SwappedVolume(Record, frozen=True, kw_only=True):
+    """One claim whose volume is swapped."""
+
+    pvc: str
+    claimUID: str = ""  # of the claim that was there
+    old: str = ""  # PersistentVolume that it had; empty: it had none yet
+    new: str = ""  # PersistentVolume that takes its place; empty until it is filled
+
+
+class Swap(Record, frozen=True, kw_only=True):
+    """What a restore in place stopped and swapped: enough to bring it all back."""
+
+    workloads: tuple[StoppedWorkload, ...] = ()
+    volumes: tuple[SwappedVolume, ...] = ()
+    stands: Literal["", "old", "new"] = ""  # which volumes the application has; empty: undecided
+    keptUntil: str = ""  # the old volumes and objects can be had back until then
+    stoppedAt: str = ""  # the first scale-down was sent
+    startedAt: str = ""  # the first scale-up was sent
+    downtimeSeconds: float = 0.0  # from the one to the other, the pods' grace included
+
+
 class Resource(Record, frozen=True, kw_only=True):
     """What all of our resources have."""
 
@@ -312,11 +347,17 @@ class ExportAction(Resource, frozen=True, kw_only=True):
     status: ActionStatus = ActionStatus()
 
 
+class RestoreActionStatus(ActionStatus, frozen=True, kw_only=True):
+    """Where a restore stands."""
+
+    swap: Swap | None = None
+
+
 class RestoreAction(Resource, frozen=True, kw_only=True):
     """A RestoreAction in the cluster."""
 
     spec: RestoreActionSpec
-    status: ActionStatus = ActionStatus()
+    status: RestoreActionStatus = RestoreActionStatus()
 
 
 class RetireAction(Resource, frozen=True, kw_only=True):
