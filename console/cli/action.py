@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from console.cli import output
 from console.cli.exits import CANCELLED, DONE
-from console.cli.explain import explain_action
+from console.cli.explain import explain_action, explain_swap
 from console.cli.follow import add_wait, follow, follow_or_name
-from console.cli.session import Session, no_verb, on_engine
+from console.cli.session import Session, confirmed, no_verb, on_engine
 from console.cli.usage import UsageError
 from console.engine import ActionRef, ActionView
 
@@ -26,6 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("action", metavar="ACTION", help="its name, or kind/namespace/name")
     show.add_argument("--follow", action="store_true", help="stay until it ends")
     on_engine(show, _show)
+    undo = verbs.add_parser("undo", help="swap the old volumes of a restore in place back")
+    undo.add_argument("action", metavar="ACTION", help="its name, or kind/namespace/name")
+    undo.add_argument("--yes", action="store_true", help="do not ask")
+    add_wait(undo)
+    on_engine(undo, _undo)
     cancel = verbs.add_parser("cancel", help="ask an action to stop")
     cancel.add_argument("action", metavar="ACTION", help="its name, or kind/namespace/name")
     add_wait(cancel)
@@ -75,6 +80,17 @@ async def _cancel(session: Session) -> int:
     await session.engine.actions.cancel(action.cluster, action.kind, action.namespace, action.name)
     code = await follow_or_name(session, reference(action))
     return DONE if code == CANCELLED else code
+
+
+async def _undo(session: Session) -> int:
+    action = await _meant(session)
+    if action.kind != "RestoreAction":
+        raise UsageError(f"{action.name} is no restore", hint="`kubehaven action list` shows them")
+    if not session.json:
+        print(*explain_swap(action), sep="\n")
+    await confirmed(session, f"stop {action.target} and swap its old volumes back?")
+    asked = await session.engine.actions.undo(action.cluster, action.namespace, action.name)
+    return await follow_or_name(session, asked)
 
 
 def reference(action: ActionView) -> ActionRef:

@@ -70,7 +70,24 @@ def explain_action(action: ActionView, now: datetime) -> list[str]:
     if action.hooks:
         lines += ["hooks:", *(f"  {hook_line(hook)}" for hook in action.hooks)]
     lines += explain_freed(action.freed)
+    lines += explain_swap(action)
     lines += explain_faults(action)
+    return lines
+
+
+def explain_swap(action: ActionView) -> list[str]:
+    """What a restore in place has swapped, and until when that can be undone."""
+    swap = action.swap
+    if swap is None:
+        return []
+    lines = [f"  {one.pvc}  {one.old or 'no volume'} -> {one.new}" for one in swap.volumes]
+    lines = ["swapped:", *map(visible, lines)]
+    if swap.startedAt:
+        lines.append(f"  the application stood still for {swap.downtimeSeconds:.1f} s")
+    if swap.stands == "new":
+        lines.append(f"  the old volumes are kept until {visible(swap.keptUntil)}")
+    elif swap.stands == "old":
+        lines.append("  the application runs on its old volumes")
     return lines
 
 
@@ -127,6 +144,10 @@ def explain_restore(preview: RestorePreview) -> list[str]:
     lines += _blockers("worth knowing:", "▲", preview.warnings)
     lines += _objects("in this order:", (o for o in preview.objects if o.verb != "skip"))
     lines += _objects("left out:", (o for o in preview.objects if o.verb == "skip"))
+    if preview.stops:
+        lines.append(f"stands still meanwhile: {', '.join(map(visible, preview.stops))}")
+    if preview.swaps:
+        lines.append(f"kept for 24 h, for an undo: {', '.join(map(visible, preview.swaps))}")
     if preview.volumes:
         lines += ["volumes:", *(f"  {_point_volume(volume)}" for volume in preview.volumes)]
     return lines

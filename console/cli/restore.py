@@ -24,6 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_mapping,
         help="use another storage class; `=NEW` for claims that name none",
     )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="swap the volumes of the running application; `action undo` swaps them back",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_wait(parser)
@@ -41,7 +46,10 @@ async def _restore(session: Session) -> int:
     asked = session.arguments
     cluster = await session.cluster()
     request = RestoreRequest(
-        point=asked.point, target=asked.to, storage_class_map=dict(asked.storage_class)
+        point=asked.point,
+        target=asked.to,
+        storage_class_map=dict(asked.storage_class),
+        in_place=asked.in_place,
     )
     preview = await session.engine.restore_points.preview(cluster, request)
     if not session.json:

@@ -312,6 +312,11 @@ class ActionsGroup:
                 )
         return await asking.ask_restore(session.client, cluster, request, user=session.asker())
 
+    async def undo(self, cluster: str, namespace: str, name: str) -> ActionRef:
+        """Ask for a restore in place to be undone."""
+        session = await self._sessions.prepared(cluster)
+        return await asking.ask_undo(session.client, cluster, namespace, name, user=session.asker())
+
     async def retire(
         self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
     ) -> ActionRef:

@@ -61,6 +61,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     point: str  # name of the content
     target: str = ""  # namespace; empty = the application's own
     storage_class_map: dict[str, str] = {}
+    in_place: bool = False  # swap the volumes of claims that are there
 
 
 class RetireRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +177,9 @@ class Actions(Protocol):
         self, cluster: str, request: RestoreRequest, *, plan_hash: str = ""
     ) -> ActionRef:
         """Ask for a restore; with `plan_hash`, refused when the preview is no longer true."""
+
+    async def undo(self, cluster: str, namespace: str, name: str) -> ActionRef:
+        """Ask for a restore in place to be undone; refused with the reason where it can't be."""
 
     async def retire(
         self, cluster: str, request: RetireRequest, *, plan_hash: str = ""

@@ -519,6 +519,10 @@ class DemoActions:
         target = request.target or row.application
         return self._add(cluster, "RestoreAction", row.application, target=target)
 
+    async def undo(self, cluster: str, namespace: str, name: str) -> ActionRef:
+        self._engine.note("actions.undo", cluster, namespace, name)
+        return self._add(cluster, "RestoreAction", namespace)
+
     async def retire(
         self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
     ) -> ActionRef:

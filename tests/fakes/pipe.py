@@ -331,6 +331,9 @@ class PipeActions:
         named = {"plan_hash": plan_hash}
         return await self._call("actions.restore", ActionRef, cluster, request, **named)
 
+    async def undo(self, cluster: str, namespace: str, name: str) -> ActionRef:
+        return await self._call("actions.undo", ActionRef, cluster, namespace, name)
+
     async def retire(
         self, cluster: str, request: RetireRequest, *, plan_hash: str = ""
     ) -> ActionRef:

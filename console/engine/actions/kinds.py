@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.engine.actions import backup, export, restore, retire
+from console.engine.actions import backup, export, restore, retire, swap
 from console.engine.model.kinds import (
     BACKUP_ACTIONS,
     EXPORT_ACTIONS,
@@ -37,3 +37,14 @@ HANDLINGS: Mapping[ActionKind, Handling] = {
     "RestoreAction": Handling(RESTORE_ACTIONS, RestoreAction, restore.STEPS, restore.discard),
     "RetireAction": Handling(RETIRE_ACTIONS, RetireAction, retire.STEPS, retire.discard),
 }
+_IN_PLACE = Handling(RESTORE_ACTIONS, RestoreAction, swap.IN_PLACE, swap.discard)
+_UNDO = Handling(RESTORE_ACTIONS, RestoreAction, swap.UNDO, swap.discard)
+
+
+def handling_of(kind: ActionKind, action: Action) -> Handling:
+    """How this very action is carried out: a restore may be in place, or undo one."""
+    if isinstance(action, RestoreAction) and action.spec.subject.kind == "RestoreAction":
+        return _UNDO
+    if isinstance(action, RestoreAction) and action.spec.inPlace:
+        return _IN_PLACE
+    return HANDLINGS[kind]

@@ -11,11 +11,12 @@ from console.engine.aiokit import side_by_side
 from console.engine.catalog import exported, local
 from console.engine.catalog.locations import open_location
 from console.engine.errors import EngineError, Forbidden, NotFound
-from console.engine.model.kinds import NAMESPACES, STORAGE_CLASSES, Kind, RawObject
-from console.engine.model.names import ANNOTATION_RESTORED_BY
-from console.engine.plan.facts import LiveFacts, live_class, live_object, namespace_state
+from console.engine.model.kinds import NAMESPACES, STORAGE_CLASSES, VOLUMES, Kind, RawObject
+from console.engine.model.names import ANNOTATION_RESTORED_BY, LABEL_ROLE, ROLE_UNDO
+from console.engine.plan.facts import LiveFacts, SwapFacts, live_class, live_object, namespace_state
 from console.engine.plan.paths import parse_object_path
 from console.engine.plan.restore_plan import RestorePlan, plan_restore
+from console.engine.plan.swap_plan import is_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,7 +107,25 @@ async def make_plan(
     objects = await read_point_objects(client, content, in_thread)
     target = request.target or content.spec.application.namespace
     live = await live_facts(client, target, objects)
+    if request.in_place:
+        live = msgspec.structs.replace(live, swap=await swap_facts(client, target))
     return plan_restore(objects, point=content, request=request, live=live, action_uid=action_uid)
+
+
+async def swap_facts(client: KubeClient, namespace: str) -> SwapFacts:
+    """What a swap in this namespace has to stop, and what is kept for an undo."""
+    served = tuple(entry.kind for entry in await client.discover())
+    kinds = [kind for kind in served if is_read(kind)]
+    # one version of each: the same object in two would be stopped twice
+    first = {(kind.group, kind.kind): kind for kind in reversed(kinds)}
+    lists = await side_by_side(
+        (partial(client.list, kind, namespace) for kind in first.values()), at_once=AT_ONCE
+    )
+    return SwapFacts(
+        objects=tuple(raw for items in lists for raw in items),
+        volumes=tuple(await client.list(VOLUMES, labels=f"{LABEL_ROLE}={ROLE_UNDO}")),
+        served=served,
+    )
 
 
 async def live_facts(client: KubeClient, namespace: str, objects: Iterable[RawObject]) -> LiveFacts:

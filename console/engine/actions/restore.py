@@ -47,7 +47,7 @@ READY_S = 120.0
 
 async def plan(run: Run) -> str:
     """Say exactly what will be done; stop here if anything is in the way."""
-    made = await _plan(run)
+    made = await plan_of(run)
     if made.blockers:
         for blocker in made.blockers:
             run.fail(
@@ -76,7 +76,7 @@ async def plan(run: Run) -> str:
 
 async def make_namespace(run: Run) -> str:
     """The target namespace, unless it is there and stays as it is."""
-    made = await _plan(run)
+    made = await plan_of(run)
     if made.namespace.verb == "keep":
         return "it is there"
     try:
@@ -96,7 +96,19 @@ async def make_namespace(run: Run) -> str:
 
 async def fill_volumes(run: Run) -> str:
     """Each volume is filled beside the application and then handed over; several at once."""
-    made = await _plan(run)
+    made = await plan_of(run)
+    note_waiting(run, made)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for volume in made.volumes:
+                group.create_task(_bring_volume(run, made, volume))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return f"{len(made.volumes)} volumes"
+
+
+def note_waiting(run: Run, made: RestorePlan) -> None:
+    """Show every volume of the plan, those that are done as they are."""
     run.set_volumes(
         run.volume(volume.claim.name)
         if run.volume(volume.claim.name).state == "done"
@@ -107,29 +119,23 @@ async def fill_volumes(run: Run) -> str:
         )
         for volume in made.volumes
     )
-    try:
-        async with asyncio.TaskGroup() as group:
-            for volume in made.volumes:
-                group.create_task(_bring_volume(run, made, volume))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return f"{len(made.volumes)} volumes"
 
 
 async def create_objects(run: Run) -> str:
     """The objects, wave by wave; what is refused is told and does not stop the rest."""
-    made = await _plan(run)
+    made = await plan_of(run)
     limit = asyncio.Semaphore(AT_ONCE)
     for wave in made.waves:
         async with asyncio.TaskGroup() as group:
             for item in wave:
-                group.create_task(_create(run, item, limit))
+                if item.verb != "keep":
+                    group.create_task(_create(run, item, limit))
     return f"{run.status.objectsDone} objects"
 
 
 async def wait_ready(run: Run) -> str:
     """Wait a while until the workloads run; those that do not are told."""
-    made = await _plan(run)
+    made = await plan_of(run)
     items = [
         item
         for wave in made.waves
@@ -175,10 +181,12 @@ def request_of(action: RestoreAction, content: RestorePointContent) -> RestoreRe
         point=content.metadata.name,
         target=target or content.spec.application.namespace,
         storage_class_map=dict(action.spec.storageClassMap),
+        in_place=action.spec.inPlace,
     )
 
 
-async def _content(run: Run) -> RestorePointContent:
+async def content_of(run: Run) -> RestorePointContent:
+    """The point that is restored."""
     if "content" not in run.memo:
         subject = run.action.spec.subject
         name = subject.name
@@ -191,9 +199,14 @@ async def _content(run: Run) -> RestorePointContent:
     return content
 
 
-async def _plan(run: Run) -> RestorePlan:
+async def plan_of(run: Run) -> RestorePlan:
+    """The plan of this action.
+
+    Raises:
+        EngineError: `plan.changed`: it is not the one that was recorded.
+    """
     if "plan" not in run.memo:
-        content = await _content(run)
+        content = await content_of(run)
         run.memo["plan"] = await make_plan(
             run.drive.client,
             content,
@@ -213,7 +226,7 @@ async def _plan(run: Run) -> RestorePlan:
 
 
 async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> None:
-    content = await _content(run)
+    content = await content_of(run)
     origin = origin_of(run, content)
     target = volume.claim.obj
     if await is_given(run.drive, target, origin=origin):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from console.engine.actions.reading import swap_facts
 from console.engine.actions.retiring import make_retire_plan
 from console.engine.catalog.contents import find_content, list_contents
 from console.engine.catalog.locations import open_location
@@ -36,12 +37,14 @@ from console.engine.model.record import (
     BackupActionSpec,
     ExportActionSpec,
     NamedRef,
+    RestoreAction,
     RestoreActionSpec,
     RetireActionSpec,
     Subject,
 )
 from console.engine.model.views import ActionRef
-from console.engine.model.wire import encode
+from console.engine.model.wire import decode, encode
+from console.engine.plan.undo_plan import plan_undo
 
 if TYPE_CHECKING:
     from console.engine.facade import RestoreRequest, RetireRequest
@@ -113,10 +116,34 @@ async def ask_restore(
         subject=Subject(kind="RestorePointContent", name=content.metadata.name),
         targetNamespace=request.target or content.spec.application.namespace,
         storageClassMap=dict(request.storage_class_map),
+        inPlace=request.in_place,
         requestedBy=user,
     )
     application = content.spec.application.namespace
     raw = await _create(client, "RestoreAction", application, encode(spec))
+    return _ref(cluster, "RestoreAction", raw)
+
+
+async def ask_undo(
+    client: KubeClient, cluster: str, namespace: str, name: str, *, user: Requester
+) -> ActionRef:
+    """A RestoreAction that undoes a restore in place.
+
+    Raises:
+        PlanError: It can't be undone; the code says why.
+    """
+    undone = decode(await client.get(RESTORE_ACTIONS, name, namespace), RestoreAction)
+    facts = await swap_facts(client, undone.status.targetNamespace)
+    for blocker in plan_undo(undone, facts).blockers:
+        raise PlanError(
+            blocker.message, subject=blocker.object, hint=blocker.hint, code=blocker.code
+        )
+    spec = RestoreActionSpec(
+        subject=Subject(kind="RestoreAction", name=name, namespace=namespace),
+        targetNamespace=undone.status.targetNamespace,
+        requestedBy=user,
+    )
+    raw = await _create(client, "RestoreAction", undone.status.targetNamespace, encode(spec))
     return _ref(cluster, "RestoreAction", raw)
 
 

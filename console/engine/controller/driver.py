@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.engine.actions.kinds import HANDLINGS
+from console.engine.actions.kinds import HANDLINGS, handling_of
 from console.engine.actions.run import ActionRun, planned_steps
 from console.engine.controller.acceptance import check
 from console.engine.controller.carrying import carry
@@ -219,7 +219,7 @@ class Driver:
                 reason="",
                 queuedAt=now,
                 specHash=spec_hash(entry.raw["spec"]),
-                steps=planned_steps(HANDLINGS[entry.kind].steps, run.status),
+                steps=planned_steps(handling_of(entry.kind, entry.action).steps, run.status),
             )
         elif not refusal.pending:
             fault = _refused(refusal)
@@ -263,7 +263,7 @@ class Driver:
 
     async def _carry(self, uid: str, entry: Entry, run: ActionRun[Any]) -> None:
         work: Coroutine[Any, Any, None] = carry(
-            run, HANDLINGS[entry.kind], is_cancelled=lambda: uid in self._cancelled
+            run, handling_of(entry.kind, entry.action), is_cancelled=lambda: uid in self._cancelled
         )
         try:
             await work

@@ -161,7 +161,8 @@ def action_view(cluster: str, kind: ActionKind, action: Action) -> ActionView:
     elif isinstance(action, ExportAction):
         point, location = action.spec.subject.name, action.spec.profile.name
     elif isinstance(action, RestoreAction):
-        point = action.spec.subject.name
+        if action.spec.subject.kind != "RestoreAction":
+            point = action.spec.subject.name
         target = status.targetNamespace or action.spec.targetNamespace
     elif isinstance(action, RetireAction):
         point = ", ".join(one.name for one in action.spec.points)
@@ -187,6 +188,7 @@ def action_view(cluster: str, kind: ActionKind, action: Action) -> ActionView:
         point=point,
         location=location,
         target=target,
+        swap=action.status.swap if isinstance(action, RestoreAction) else None,
         freed=status.freed if isinstance(status, RetireActionStatus) else (),
         hooks=status.hooks if isinstance(status, BackupActionStatus) else (),
         requested_by=spec.requestedBy.username if spec.requestedBy else "",

@@ -24,17 +24,19 @@ from console.engine.model.names import (
     LEASE,
     MANAGED_BY,
     NAMESPACE,
+    ROLE_UNDO,
     WORKERS_NAMESPACE,
 )
-from console.engine.model.record import BackupAction, RetireAction
+from console.engine.model.record import BackupAction, RestoreAction, RetireAction
 from console.engine.plan.raw import annotations_of, labels_of, name_of, part, text
 from console.engine.plan.sweep_plan import SweepFacts, plan_sweep
 from console.engine.volumes.cutting import free_content
 from console.engine.volumes.handover import give_policy_back
 from console.engine.volumes.jobs import delete_job
+from console.engine.volumes.swapping import release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from console.engine.kube import KubeClient
     from console.engine.model.kinds import Kind, RawObject
@@ -120,11 +122,22 @@ async def _facts(client: KubeClient, actions: list[Action]) -> SweepFacts:
         snapshot_contents=tuple(await _snapshots(client, kinds.SNAPSHOT_CONTENTS)),
         volumes=tuple(volumes),
         claims=tuple(await _claims_of(client, volumes)),
+        kept=tuple(await client.list(kinds.VOLUMES, labels=f"{LABEL_ROLE}={ROLE_UNDO}")),
+        undoing=frozenset(_swapped(unfinished)),
+        now=(await client.server_time()).strftime("%Y-%m-%dT%H:%M:%SZ"),
         our_classes=frozenset(
             name_of(raw) for raw in await _snapshots(client, kinds.SNAPSHOT_CLASSES, ours=True)
         ),
         cutting=any(isinstance(action, BackupAction) for action in unfinished),
     )
+
+
+def _swapped(actions: Iterable[Action]) -> Iterator[str]:
+    """The volumes that unfinished actions swap."""
+    for action in actions:
+        if isinstance(action, RestoreAction) and action.status.swap is not None:
+            for volume in action.status.swap.volumes:
+                yield from (volume.old, volume.new)
 
 
 async def _working(client: KubeClient) -> list[RawObject]:
@@ -168,6 +181,8 @@ async def _remove(drive: Drive, leftover: Leftover) -> bool:
         await free_content(drive, there)
     elif leftover.verb == "return":
         await give_policy_back(drive, there)
+    elif leftover.verb == "release":
+        await release(drive, there)
     elif leftover.verb == "mark":
         content = await find_content(drive.client, leftover.name)
         if content is not None:

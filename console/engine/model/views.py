@@ -22,6 +22,7 @@ from console.engine.model.record import (
     Outcome,
     Phase,
     Step,
+    Swap,
     VolumeProgress,
 )
 
@@ -157,6 +158,7 @@ class ActionView(View, frozen=True, kw_only=True):
     point: str = ""  # what it made, or works on
     location: str = ""
     target: str = ""  # namespace that a restore writes to
+    swap: Swap | None = None  # what a restore in place, or an undo, has stopped and swapped
     freed: tuple[FreedData, ...] = ()  # by a retirement
     hooks: tuple[HookResult, ...] = ()  # of a backup
     requested_by: str = ""
@@ -235,6 +237,8 @@ class RestorePreview(View, frozen=True, kw_only=True):
     volumes: tuple[PointVolumeView, ...]
     blockers: tuple[Blocker, ...] = ()
     warnings: tuple[Blocker, ...] = ()
+    stops: tuple[str, ...] = ()  # in place: workloads that stand still meanwhile
+    swaps: tuple[str, ...] = ()  # in place: claims with the volumes that are kept for an undo
     hash: str = ""
 
 
@@ -267,8 +271,9 @@ class Leftover(View, frozen=True, kw_only=True):
     """Something that an action which is gone has left, and what is done about it."""
 
     # free: with the snapshot behind it. return: a volume's reclaim policy goes back.
+    # release: a volume that was kept for an undo goes back to its reclaim policy.
     # mark: a content is said to be Damaged. complete: one that lacks only its last word gets it.
-    verb: Literal["delete", "free", "return", "mark", "complete"]
+    verb: Literal["delete", "free", "return", "release", "mark", "complete"]
     resource: str
     namespace: str = ""
     name: str

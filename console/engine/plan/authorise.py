@@ -148,7 +148,7 @@ def subject_kind(action: RawObject) -> str:
 def _unbound(action: RawObject, facts: RequestFacts) -> Refusal | None:
     """Attack (a): a RestorePoint and its content name each other, with uid and namespace uid."""
     kind = subject_kind(action)
-    if kind == "Namespace":
+    if kind in {"Namespace", "RestoreAction"}:
         return None
     subject = part(action, "spec", "subject")
     if kind == "RestorePointContent":

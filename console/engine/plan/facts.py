@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -39,6 +39,14 @@ class LiveClass(msgspec.Struct, frozen=True, kw_only=True):
     templated: bool = False  # its parameters are made from the claim's own name
 
 
+class SwapFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a swap looks at: raw objects of one namespace, and the volumes of the cluster."""
+
+    objects: tuple[dict[str, Any], ...] = ()
+    volumes: tuple[dict[str, Any], ...] = ()  # that are kept for an undo
+    served: tuple[Kind, ...] = ()
+
+
 class LiveFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The target as it is."""
 
@@ -47,6 +55,7 @@ class LiveFacts(msgspec.Struct, frozen=True, kw_only=True):
     objects: tuple[LiveObject, ...] = ()
     served: tuple[Kind, ...] = ()  # every kind and version
     storage_classes: tuple[LiveClass, ...] = ()
+    swap: SwapFacts | None = None  # read for a restore in place only
 
 
 def live_class(obj: RawObject) -> LiveClass:

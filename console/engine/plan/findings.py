@@ -78,7 +78,7 @@ def exists(kind: Kind, target: str, obj: RawObject) -> Blocker:
         code="restore.exists",
         message=f"{what} of this name is in the target namespace",
         object=f"{kind.kind} {target}/{name_of(obj)}",
-        hint="restore into a new namespace, or delete what is there",
+        hint="restore in place, or into a new namespace, or delete what is there",
     )
 
 

@@ -23,6 +23,7 @@ from console.engine.plan.facts import LiveClass, LiveFacts, LiveObject, served_b
 from console.engine.plan.order import waves
 from console.engine.plan.raw import group_kind, name_of, namespace_of, part, text
 from console.engine.plan.sanitise import RestoreContext, sanitise
+from console.engine.plan.swap_plan import SwapPlan, plan_swap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
     from console.engine.model.points import RestorePointContent
 
-Verb = Literal["create", "keep"]
+Verb = Literal["create", "update", "keep"]
 
 
 class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Kind
     obj: dict[str, Any]  # as it will be created
-    verb: Verb = "create"  # `keep`: it is there and stays as it is
+    verb: Verb = "create"  # `keep`: stays as it is; `update`: its volume is swapped
     changes: tuple[str, ...] = ()  # what was removed or changed, in words
     done: bool = False  # this same action made it already
 
@@ -71,6 +72,8 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     blockers: tuple[Blocker, ...] = ()
     warnings: tuple[Blocker, ...] = ()
     hash: str = ""
+    in_place: bool = False
+    swap: SwapPlan = SwapPlan()
 
 
 def plan_restore(
@@ -95,7 +98,7 @@ def plan_restore(
         action_uid=action_uid,
         storage_class_map=dict(request.storage_class_map),
     )
-    planner = _Planner(context, live)
+    planner = _Planner(context, live, in_place=request.in_place)
     stored = tuple(obj for wave in waves(objects) for obj in wave)
     planned = [planner.item(obj) for obj in stored if group_kind(obj) != ("", "Namespace")]
     by_claim = {volume.pvc: volume for volume in point.status.volumes}
@@ -112,6 +115,8 @@ def plan_restore(
         namespace=planner.namespace(stored),
         waves=_in_waves(rest),
         volumes=volumes,
+        in_place=request.in_place,
+        swap=_swap(live, with_data),
     )
     return msgspec.structs.replace(
         plan,
@@ -119,8 +124,9 @@ def plan_restore(
             *findings.about_point(point, with_data),
             *findings.about_namespace(context.target_namespace, live),
             *planner.blockers,
+            *plan.swap.blockers,
         ),
-        warnings=warnings(stored, context=context, live=live),
+        warnings=(*warnings(stored, context=context, live=live), *plan.swap.warnings),
         hash=_hash(plan),
     )
 
@@ -145,6 +151,8 @@ def to_preview(plan: RestorePlan, *, cluster: str = "") -> RestorePreview:
         ),
         blockers=plan.blockers,
         warnings=plan.warnings,
+        stops=tuple(f"{one.kind} {one.name}" for one in plan.swap.workloads),
+        swaps=tuple(f"{one.pvc}: {one.old}" for one in plan.swap.volumes if one.old),
         hash=plan.hash,
     )
 
@@ -152,8 +160,9 @@ def to_preview(plan: RestorePlan, *, cluster: str = "") -> RestorePreview:
 class _Planner:
     """Plans object by object; collects blockers on the way."""
 
-    def __init__(self, context: RestoreContext, live: LiveFacts) -> None:
+    def __init__(self, context: RestoreContext, live: LiveFacts, *, in_place: bool) -> None:
         self.context = context
+        self.in_place = in_place
         self.live = live
         self.blockers: list[Blocker] = []
         self._served = served_by_kind(live.served)
@@ -164,6 +173,8 @@ class _Planner:
         made, changes = sanitise(obj, context=self.context)
         there = self._there.get((kind.resource, name_of(made)))
         ours = there is not None and self._is_ours(there)
+        if there and not ours and self.in_place:
+            return PlannedItem(kind=kind, obj=made, verb="keep")
         if there and not ours:
             self.blockers.append(findings.exists(kind, self.context.target_namespace, made))
         return PlannedItem(kind=kind, obj=made, changes=changes, done=ours)
@@ -195,7 +206,11 @@ class _Planner:
         name = chosen.name if isinstance(chosen, LiveClass) else ""
         size = findings.size_of(item.obj, artifact)
         return PlannedVolume(
-            claim=msgspec.structs.replace(item, obj=findings.sized(item.obj, size, name)),
+            claim=msgspec.structs.replace(
+                item,
+                verb="update" if item.verb == "keep" else item.verb,
+                obj=findings.sized(item.obj, size, name),
+            ),
             artifact=artifact,
             size=size,
             storage_class=name,
@@ -218,6 +233,10 @@ class _Planner:
         )
 
 
+def _swap(live: LiveFacts, claims: Iterable[str]) -> SwapPlan:
+    return plan_swap(live.swap.objects, live.served, set(claims)) if live.swap else SwapPlan()
+
+
 def _in_waves(planned: list[PlannedItem]) -> tuple[tuple[PlannedItem, ...], ...]:
     # sanitising keeps group, kind and the order inside a wave; items are looked up by identity
     by_obj = {id(item.obj): item for item in planned}
@@ -230,6 +249,8 @@ def _shown(item: PlannedItem) -> PlannedObject:
     reason = ""
     if item.done:
         reason = "made by this action already"
+    elif item.verb == "update":
+        reason = "it gets another volume; the old one is kept for 24 h, for an undo"
     elif item.verb == "keep":
         reason = "it is there and stays as it is"
     return PlannedObject(
@@ -243,13 +264,15 @@ def _shown(item: PlannedItem) -> PlannedObject:
 
 
 def _hash(plan: RestorePlan) -> str:
-    work = {
+    work: dict[str, Any] = {
         "point": plan.point,
         "target": plan.target,
         "namespace": [plan.namespace.verb, _unstamped(plan.namespace)],
         "objects": [[_unstamped(item) for item in wave] for wave in plan.waves],
         "volumes": [[_unstamped(v.claim), v.artifact, v.storage_class] for v in plan.volumes],
     }
+    if plan.in_place:
+        work["inPlace"] = True
     return hashlib.sha256(msgspec.json.encode(work, order="sorted")).hexdigest()
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from console.engine.model.kinds import RawObject
 from console.engine.model.names import (
+    ANNOTATION_KEPT_UNTIL,
     ANNOTATION_RECLAIM_POLICY,
     ANNOTATION_RESTORED_BY,
     LABEL_ACTION_UID,
@@ -51,6 +52,9 @@ class SweepFacts(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_contents: tuple[RawObject, ...] = ()  # all VolumeSnapshotContents
     volumes: tuple[RawObject, ...] = ()  # PersistentVolumes that we have set to Retain
     claims: tuple[RawObject, ...] = ()  # that such volumes are bound to
+    kept: tuple[RawObject, ...] = ()  # PersistentVolumes that are kept for an undo
+    undoing: frozenset[str] = frozenset()  # names of those that an unfinished action swaps
+    now: str = ""  # the API server's time, RFC 3339 UTC; empty: nothing is out of date
     our_classes: frozenset[str] = frozenset()  # names of our copies of VolumeSnapshotClasses
     cutting: bool = False  # an unfinished BackupAction may be in its cut
 
@@ -59,6 +63,7 @@ def plan_sweep(facts: SweepFacts) -> tuple[Leftover, ...]:
     """Every leftover, in the order in which they go."""
     found = [
         *_volumes(facts),  # before their claims: with the claim gone nobody knows whose they are
+        *_kept(facts),
         *_working(facts),
         *_cuts(facts),
         *_manifests(facts),
@@ -81,6 +86,21 @@ def _volumes(facts: SweepFacts) -> Iterator[Leftover]:
             "persistentvolumes",
             f"its restore has ended; its reclaim policy goes back to {policy}",
             verb="return",
+        )
+
+
+def _kept(facts: SweepFacts) -> Iterator[Leftover]:
+    """Old volumes of restores in place, past the time in which an undo could have them back."""
+    for volume in facts.kept:
+        until = str(annotations_of(volume).get(ANNOTATION_KEPT_UNTIL, ""))
+        bound = text(volume, "status", "phase") == "Bound"
+        if not until or until >= facts.now or bound or name_of(volume) in facts.undoing:
+            continue
+        yield _leftover(
+            volume,
+            "persistentvolumes",
+            f"it was kept for an undo until {until}; its own reclaim policy applies again",
+            verb="release",
         )
 
 

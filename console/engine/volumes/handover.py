@@ -111,9 +111,9 @@ async def hand_over(drive: Drive, target: RawObject, *, origin: Origin, step: st
     meta = target["metadata"]
     ours = await drive.client.get(CLAIMS, origin.name(step, meta["name"]), WORKERS_NAMESPACE)
     volume_name = ours["spec"]["volumeName"]
-    await _retain(drive, volume_name)
+    await retain(drive, volume_name)
     claim = await _make_target(drive, target_claim(target, volume_name), origin)
-    await _point_volume(drive, volume_name, claim)
+    await point_volume(drive, volume_name, claim)
     await wait_bound(drive, meta["namespace"], meta["name"])
     await finish_hand_over(drive, target, origin=origin, step=step)
 
@@ -144,12 +144,13 @@ async def give_policy_back(drive: Drive, volume: RawObject) -> None:
     await _give_back(drive, volume, volume["spec"].get("claimRef", {}).get("uid", ""))
 
 
-async def _retain(drive: Drive, name: str) -> None:
+async def retain(drive: Drive, name: str) -> None:
+    """Set a volume to Retain; what it was is noted on it."""
     volume = await drive.client.get(VOLUMES, name)
     if ANNOTATION_RECLAIM_POLICY in _annotations(volume):
         return
     policy = volume["spec"]["persistentVolumeReclaimPolicy"]
-    await _patch(
+    await patch_volume(
         drive,
         volume,
         {
@@ -169,7 +170,7 @@ async def _make_target(drive: Drive, body: RawObject, origin: Origin) -> RawObje
         return there
 
 
-async def _point_volume(drive: Drive, name: str, claim: RawObject) -> None:
+async def point_volume(drive: Drive, name: str, claim: RawObject) -> None:
     """One patch of the volume's claimRef, to the target's uid and resourceVersion."""
     volume = await drive.client.get(VOLUMES, name)
     meta = claim["metadata"]
@@ -183,7 +184,7 @@ async def _point_volume(drive: Drive, name: str, claim: RawObject) -> None:
         "uid": meta["uid"],
         "resourceVersion": meta["resourceVersion"],
     }
-    await _patch(drive, volume, {"spec": {"claimRef": reference}})
+    await patch_volume(drive, volume, {"spec": {"claimRef": reference}})
 
 
 async def _give_policy_back(drive: Drive, name: str, claim_uid: str) -> None:
@@ -205,7 +206,7 @@ async def _give_back(drive: Drive, volume: RawObject, claim_uid: str) -> None:
     bound = volume.get("status", {}).get("phase") == "Bound"
     if not policy or not held or not bound:
         return
-    await _patch(
+    await patch_volume(
         drive,
         volume,
         {
@@ -215,7 +216,7 @@ async def _give_back(drive: Drive, volume: RawObject, claim_uid: str) -> None:
     )
 
 
-async def _patch(drive: Drive, volume: RawObject, merge: RawObject) -> None:
+async def patch_volume(drive: Drive, volume: RawObject, merge: RawObject) -> None:
     """A merge patch that holds only for the volume as it was read."""
     meta = volume["metadata"]
     metadata = {**merge.get("metadata", {}), "resourceVersion": meta["resourceVersion"]}
