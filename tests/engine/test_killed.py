@@ -26,6 +26,7 @@ from console.engine.model.names import LABEL_ACTION_UID, LABEL_ROLE, NAMESPACE, 
 from tests.engine.driven import KILLED
 from tests.engine.story import CLUSTER, LOCATION, Stage
 from tests.engine.test_story import check_every_repository
+from tests.engine.test_swap import kept, policies_are_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -230,6 +231,63 @@ async def made_and_exported(stage: Stage) -> str:
     point = (await shown(stage, backup)).point
     await driven(stage, await stage.engine.actions.export(CLUSTER, point, location=LOCATION))
     return point
+
+
+async def a_point_with_one_view(stage: Stage) -> str:
+    """The name of a local point in which the page was opened once; now it counts two."""
+    await stage.views(open_page=True)
+    await driven(stage, await stage.engine.actions.back_up(CLUSTER, "visits"))
+    assert await stage.views(open_page=True) == 2
+    return (await stage.point("local")).name
+
+
+async def in_place(stage: Stage, point: str) -> ActionRef:
+    """Ask for a restore in place."""
+    request = RestoreRequest(point=point, in_place=True)
+    return await stage.engine.actions.restore(CLUSTER, request)
+
+
+async def swapped_well(stage: Stage, row: ActionView, *, views: int) -> None:
+    """The application runs on its new volumes, with their own policies; the old are Retain."""
+    assert row.swap is not None
+    assert row.swap.stands == "new"
+    assert await stage.views() == views
+    await policies_are_back(stage)
+    await workers_are_clean(stage)
+    old = {volume.old for volume in row.swap.volumes}
+    there = {raw["metadata"]["name"]: raw for raw in await kept(stage)}
+    assert old <= set(there)
+    assert {there[name]["spec"]["persistentVolumeReclaimPolicy"] for name in old} == {"Retain"}
+
+
+async def test_in_place(quiet_stage: Stage) -> None:
+    stage = quiet_stage
+    point = await a_point_with_one_view(stage)
+
+    async def ask(_number: int) -> ActionRef:
+        await stage.views(open_page=True)
+        return await in_place(stage, point)
+
+    async def check(row: ActionView) -> None:
+        await swapped_well(stage, row, views=1)
+
+    await killed_everywhere(stage, ask, check)
+
+
+async def test_undo(quiet_stage: Stage) -> None:
+    stage = quiet_stage
+    point = await a_point_with_one_view(stage)
+
+    async def ask(_number: int) -> ActionRef:
+        ref = await in_place(stage, point)
+        await driven(stage, ref)
+        assert await stage.views() == 1
+        return await stage.engine.actions.undo(CLUSTER, ref.namespace, ref.name)
+
+    async def check(row: ActionView) -> None:
+        await swapped_well(stage, row, views=2)
+
+    await killed_everywhere(stage, ask, check)
 
 
 async def workers_are_clean(stage: Stage) -> None:

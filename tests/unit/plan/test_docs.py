@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from console.engine.plan import cautions, findings
+from console.engine.plan import cautions, findings, swap_plan, undo_plan
 from console.engine.plan.order import WAVES
 from console.engine.plan.sanitise import RULES
 
@@ -35,6 +35,13 @@ def test_the_order_is_the_same() -> None:
         for wave in WAVES
     ]
     assert [sorted(wave.split(", ")) for wave in told] == waves
+
+
+def test_each_code_of_a_swap_is_explained() -> None:
+    source = "".join(Path(str(module.__file__)).read_text() for module in (swap_plan, undo_plan))
+    codes = set(re.findall(r'"((?:swap|undo)\.[a-z_]+)"', source))
+    told = section("In place: a swap, and its undo") + section("What stops a swap")
+    assert codes <= set(re.findall(r"`((?:swap|undo)\.[a-z_]+)`", told))
 
 
 @pytest.mark.parametrize(
