@@ -6,9 +6,10 @@ PYTHON ?= /usr/bin/python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
 DEMO_ARGS ?=
+ARCHITECTURE ?= amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench bench-engine screenshots clean
+.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench bench-engine image screenshots clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,10 @@ bench: $(VENV)/ok  ## the mover's figures beside restic's
 
 bench-engine: $(VENV)/ok  ## many small objects beside Velero, on the cluster of KUBECONFIG
 	@$(PY) -m benchmarks.engine
+
+image: $(VENV)/ok  ## the image of engine and workers as an archive in dist/ (ARCHITECTURE=amd64|arm64)
+	@mkdir -p dist; PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH=packaging/container $(PY) -m kubehaven_image \
+	  --architecture $(ARCHITECTURE) --archive dist/kubehaven-$(ARCHITECTURE).tar
 
 screenshots: $(VENV)/ok  ## draw every page in both themes into docs/screenshots
 	@QT_QPA_PLATFORM=offscreen $(PY) -m tests.ui.screenshots docs/screenshots
