@@ -152,6 +152,11 @@ def test_the_names_of_things_that_are_not_there(lab: Lab) -> None:
         assert done.out == "", words
 
 
+def test_the_cluster_s_own_namespaces_are_no_applications(lab: Lab) -> None:
+    for name in ("kube-system", "kubehaven", "kubehaven-workers"):
+        assert "[backup.platform]" in lab.run("backup", name, code=1).err
+
+
 def test_a_location_is_read_without_the_cluster_by_its_key_only(lab: Lab, tmp_path: Path) -> None:
     point = lab.ask("backup", "visits", "--export", "nas")[0]["point"]
     place = ("--location", str(lab.location), *lab.key)

@@ -14,6 +14,7 @@ from console.engine.actions.retiring import make_retire_plan
 from console.engine.catalog.contents import find_content, list_contents
 from console.engine.catalog.locations import open_location
 from console.engine.controller.queueing import LABEL_AFTER
+from console.engine.controller.rows import is_platform
 from console.engine.errors import EngineError, NotFound, PlanError
 from console.engine.model.kinds import (
     BACKUP_ACTIONS,
@@ -76,6 +77,14 @@ async def ask_backup(
             "there is no such application",
             subject=f"namespace {application}",
             hint="see which there are with: kubehaven app list",
+        )
+    if is_platform(application) and application != "default":
+        raise EngineError(
+            "this namespace belongs to the cluster itself: its installer brings it back, "
+            "and a restore over it would break the cluster",
+            subject=f"namespace {application}",
+            hint="back up applications only; see which there are with: kubehaven app list",
+            code="backup.platform",
         )
     spec = BackupActionSpec(
         subject=Subject(kind="Namespace", name=application, namespace=application),

@@ -276,12 +276,17 @@ async def _why(drive: Drive, job: RawObject, pods: list[RawObject]) -> str:
     """The cluster's own words on a Job that said nothing."""
     for pod in pods:
         for status in pod.get("status", {}).get("containerStatuses", ()):
-            ended = status.get("state", {}).get("terminated", {})
+            state = status.get("state", {})
+            ended, waiting = state.get("terminated", {}), state.get("waiting", {})
             if ended.get("reason"):
                 return f"the worker pod ended with {ended['reason']} ({ended.get('exitCode')})"
+            if waiting.get("message"):
+                return f"{waiting.get('reason')}: {waiting['message']}"[:256]
     names = {job["metadata"]["name"], *(pod["metadata"]["name"] for pod in pods)}
     events = await drive.client.list(EVENTS, WORKERS_NAMESPACE)
     told = [e for e in events if e.get("involvedObject", {}).get("name") in names]
+    # the order of a list of events says nothing; a warning says more than "Created pod"
+    told.sort(key=lambda e: (e.get("type") == "Warning", str(e.get("lastTimestamp") or "")))
     if told:
         return str(told[-1].get("message", ""))[:256]
     conditions = job.get("status", {}).get("conditions", [{}])
