@@ -89,13 +89,13 @@ class S3Server:
 
 
 @contextmanager
-def running_weed(folder: Path) -> Iterator[S3Server]:
+def running_weed(folder: Path, address: str = "127.0.0.1") -> Iterator[S3Server]:
     """A server with its data in `folder`, ready to store; gone afterwards."""
-    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    ports = dict(zip(PORTS, _free_ports(len(PORTS), address), strict=True))
     tls = new_certificates(folder)
     access_key, secret_key = "kubehaven-test", secrets.token_urlsafe(24)
     command = [
-        *(str(WEED), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(str(WEED), "mini", f"-dir={folder / 'data'}", f"-ip={address}", f"-ip.bind={address}"),
         *(f"-{name}={port}" for name, port in ports.items()),
         *(f"-{side}={folder}/f.sock" for side in ("filer.localSocket", "s3.localFilerSocket")),
         *(f"-s3.cert.file={tls.certificate}", f"-s3.key.file={tls.key}"),
@@ -113,8 +113,8 @@ def running_weed(folder: Path) -> Iterator[S3Server]:
         )
     try:
         server = S3Server(
-            endpoint=f"http://127.0.0.1:{ports['s3.port']}",
-            https_endpoint=f"https://127.0.0.1:{ports['s3.port.https']}",
+            endpoint=f"http://{address}:{ports['s3.port']}",
+            https_endpoint=f"https://{address}:{ports['s3.port.https']}",
             ca_file=tls.authority,
             access_key=access_key,
             secret_key=secret_key,
@@ -153,10 +153,10 @@ def _stores(store: S3Store) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count: int, address: str) -> list[int]:
     """Ports that were free a moment ago; all different."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((address, 0))
         return [int(one.getsockname()[1]) for one in sockets]
