@@ -27,6 +27,7 @@ from console.engine.facade import RestoreRequest
 from console.engine.model.kinds import NAMESPACES, RESTORE_POINTS
 from console.engine.model.names import ANNOTATION_RESTORED_BY
 from console.engine.model.record import Failure, RestoreAction, VolumeProgress
+from console.engine.plan.rules.network import without_node_ports
 from console.engine.volumes.handover import (
     drop_unfinished,
     finish_hand_over,
@@ -36,6 +37,7 @@ from console.engine.volumes.handover import (
 from console.engine.volumes.jobs import clean_up
 
 if TYPE_CHECKING:
+    from console.engine.model.kinds import RawObject
     from console.engine.model.points import RestorePointContent
     from console.engine.plan.restore_plan import PlannedItem, PlannedVolume, RestorePlan
 
@@ -251,9 +253,36 @@ async def _create(run: Run, item: PlannedItem, limit: asyncio.Semaphore) -> None
                 run.fail(failure)
                 return
         except (Forbidden, Invalid, NotFound) as error:
-            run.fail(Failure(code=error.code, message=error.message, object=where, hint=error.hint))
-            return
+            free = without_node_ports(item.obj) if _is_port_taken(error) else None
+            if free is None or not await _created_freely(run, item, free):
+                told = Failure(
+                    code=error.code, message=error.message, object=where, hint=error.hint
+                )
+                run.fail(told)
+                return
+            run.fail(_other_port(error, where))
     run.note(objectsDone=run.status.objectsDone + 1)
+
+
+def _is_port_taken(error: ClusterError) -> bool:
+    return isinstance(error, Invalid) and "provided port is already allocated" in error.message
+
+
+async def _created_freely(run: Run, item: PlannedItem, free: RawObject) -> bool:
+    try:
+        await run.drive.client.create(item.kind, free)
+    except (AlreadyExists, Forbidden, Invalid, NotFound):
+        return False
+    return True
+
+
+def _other_port(error: ClusterError, where: str) -> Failure:
+    return Failure(
+        code="restore.node_port",
+        message=f"a node port that was asked for is taken, so it got another: {error.message}",
+        object=where,
+        hint="change what uses the port, or free it and set it again",
+    )
 
 
 async def _not_ours(run: Run, item: PlannedItem, where: str) -> Failure | None:

@@ -42,6 +42,7 @@ def warnings(
         found += _about_finalizers(obj, groups)
         found += _about_addresses(obj)
         found += _about_templates(obj, classes, context)
+        found += _about_images(obj)
         if context.moves:
             found += _about_hosts(obj)
             found += _about_names(obj, context.source_namespace)
@@ -124,6 +125,32 @@ def _about_templates(
                 object=describe(obj),
                 hint=f"map {stored or 'claims without a class'} to a class of the target",
             )
+
+
+_INTERNAL_REGISTRIES = (
+    "image-registry.openshift-image-registry.svc",
+    "docker-registry.default.svc",
+)
+
+
+def _about_images(obj: RawObject) -> Iterator[Blocker]:
+    """MA c.9 rule 9: images that lie in the source's own registry and are in no backup."""
+    if group_kind(obj) == ("image.openshift.io", "ImageStream"):
+        named = [text(tag, "from", "name") for tag in items(obj, "spec", "tags")]
+    else:
+        named = [
+            text(container, "image")
+            for spec in pod_specs(obj)
+            for container in items(spec, "containers") + items(spec, "initContainers")
+        ]
+    inner = sorted({name for name in named if name.startswith(_INTERNAL_REGISTRIES)})
+    if inner:
+        yield Blocker(
+            code="restore.internal_image",
+            message=f"its image lies in OpenShift's own registry: {', '.join(inner)}",
+            object=describe(obj),
+            hint="see that the target's registry has it; a backup holds no images",
+        )
 
 
 def _about_names(obj: RawObject, source: str) -> Iterator[Blocker]:

@@ -51,6 +51,7 @@ RULES: dict[str, tuple[Callable[[Draft], None], ...]] = {
     "batch/Job": (workloads.job,),
     "autoscaling/HorizontalPodAutoscaler": (workloads.autoscaler,),
     "apps.openshift.io/DeploymentConfig": (workloads.deployment_config,),
+    "image.openshift.io/ImageStream": (workloads.image_stream,),
 }
 
 # Velero c.4; managedFields too: their owners did not write the new object

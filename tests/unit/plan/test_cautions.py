@@ -80,3 +80,9 @@ def test_texts_that_name_the_old_namespace_are_told_and_kept(obj: RawObject, tol
     live = msgspec.structs.replace(LIVE, served=served)
     assert warned([obj], live=live, target="copy") == ["restore.names_source"] * told
     assert warned([obj], live=live) == []
+
+
+def test_images_in_openshifts_own_registry_are_told() -> None:
+    inner = "image-registry.openshift-image-registry.svc:5000/visits/web@sha256:1"
+    assert warned([deployment(containers=[{"image": inner}])]) == ["restore.internal_image"]
+    assert warned([deployment(containers=[{"image": "example.test/web:1"}])]) == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from console.engine.plan.rules.network import LAST_APPLIED
+from console.engine.plan.rules.network import LAST_APPLIED, without_node_ports
 from console.engine.plan.sanitise import RestoreContext, sanitise
 from tests.builders.objects import claim, deployment, made, namespace, service
 
@@ -337,3 +337,30 @@ def test_a_deployment_config_forgets_the_image_it_deployed_last() -> None:
 def test_a_leaders_lock_names_nobody() -> None:
     mark = {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}}
     assert notes(clean(made("ConfigMap", "lock", meta=mark))) == {}
+
+
+def test_an_image_stream_is_imported_anew() -> None:
+    tag = {"name": "latest", "generation": 3, "from": {"kind": "DockerImage", "name": "a/b:1"}}
+    mark = {"openshift.io/image.dockerRepositoryCheck": "2026-01-01T00:00:00Z", "mine": "1"}
+    stream = made(
+        "ImageStream",
+        "s",
+        api="image.openshift.io/v1",
+        meta={"annotations": mark},
+        spec={"tags": [tag]},
+        status={"dockerImageRepository": "inner"},
+    )
+    found = clean(stream)
+    assert found["spec"]["tags"] == [{"name": "latest", "from": tag["from"]}]
+    assert notes(found) == {"mine": "1"}
+    assert "status" not in found
+
+
+def test_a_service_can_let_go_of_its_node_ports() -> None:
+    ports = [{"port": 80, "nodePort": 30777}, {"port": 81}]
+    stored = made("Service", "s", spec={"ports": ports})
+    free = without_node_ports(stored)
+    assert free is not None
+    assert free["spec"]["ports"] == [{"port": 80}, {"port": 81}]
+    assert stored["spec"]["ports"] == ports
+    assert without_node_ports(free) is None

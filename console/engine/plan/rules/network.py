@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.engine.plan.raw import annotations_of, items, part
 
 if TYPE_CHECKING:
+    from console.engine.model.kinds import RawObject
     from console.engine.plan.draft import Draft
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -101,6 +103,13 @@ def route(draft: Draft) -> None:
 def endpoints(draft: Draft) -> None:
     """What controllers noted on Endpoints."""
     draft.drop_annotations(("endpoints.kubernetes.io/last-change-trigger-time",))
+
+
+def without_node_ports(obj: RawObject) -> RawObject | None:
+    """A Service that asks for no node port any more; None for what asks for none."""
+    free = copy.deepcopy(obj)
+    ports = [port for port in items(free, "spec", "ports") if port.pop("nodePort", None)]
+    return free if ports else None
 
 
 def _drop_addresses(draft: Draft, spec: dict[str, Any], asked: _Asked) -> None:

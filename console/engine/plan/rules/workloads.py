@@ -80,6 +80,14 @@ def deployment_config(draft: Draft) -> None:
         draft.drop_keys(part(trigger, "imageChangeParams"), ("lastTriggeredImage",), "trigger's")
 
 
+def image_stream(draft: Draft) -> None:
+    """What the source's import noted: with it, the target would import nothing (MA c.9 rule 9)."""
+    because = "the target imports anew"
+    draft.drop_annotations(("openshift.io/image.dockerRepositoryCheck",), because=because)
+    for tag in items(draft.obj, "spec", "tags"):
+        draft.drop_keys(tag, ("generation",), f"of tag {text(tag, 'name')}:")
+
+
 def _drop_token_volumes(draft: Draft, spec: dict[str, Any]) -> None:
     # before 1.24 the API server mounted the account's token Secret by its generated name;
     # the projected kube-api-access volumes name nothing that could be missing
