@@ -67,11 +67,29 @@ class Slots(Record, frozen=True, kw_only=True):
     restoresPerAction: int = 3
 
 
-class WorkerSettings(Record, frozen=True, kw_only=True):
-    """How worker pods are made."""
+class WorkerProxy(Record, frozen=True, kw_only=True):
+    """The proxy through which workers reach a location; no password in it, pods show it."""
 
-    image: str = ""
-    imagePullSecrets: tuple[str, ...] = ()
+    http: str = ""
+    https: str = ""
+    noProxy: str = ""  # hosts, domains and networks to reach directly, with commas between
+
+
+class WorkerSettings(Record, frozen=True, kw_only=True):
+    """How worker pods are made.
+
+    `caBundle` (PEM) is trusted beside a location's own bundle, and in place of the public
+    authorities. `requiredSCC` and `seLinuxType` are for OpenShift: the SCC a pod has to be
+    admitted by, and the type it runs as.
+    """
+
+    image: str = ""  # with a digest to pin it: name@sha256:…
+    imagePullSecrets: tuple[str, ...] = ()  # Secrets in kubehaven-workers
+    mirrorPrefix: str = ""  # stands in place of the image's registry: registry.example.com/mirror
+    proxy: WorkerProxy = WorkerProxy()
+    caBundle: str = ""
+    requiredSCC: str = ""
+    seLinuxType: str = ""
     nodeSelector: dict[str, str] = msgspec.field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
     priorityClassName: str = ""

@@ -7,7 +7,7 @@ all paths go as arguments, never inside job.json.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from console.engine.model.names import WORKERS_NAMESPACE
 from console.engine.plan.placement import ANYWHERE, Placement
 
 if TYPE_CHECKING:
-    from console.engine.model.intent import WorkerSettings
+    from console.engine.model.intent import WorkerProxy, WorkerSettings
     from console.engine.model.kinds import RawObject
     from console.engine.plan.snapshots import Origin
 
@@ -27,6 +27,8 @@ DEFAULT_IMAGE = f"kubehaven/kubehaven:{__version__}"
 CONTAINER = "worker"
 WORKER_ACCOUNT = "kubehaven-worker"  # made by *prepare*; holds no right
 TERMINATION_LOG = "/dev/termination-log"
+CA_BUNDLE = "ca.crt"
+_REQUIRED_SCC = "openshift.io/required-scc"
 _JOB_DIR = "/kubehaven/job"
 _JOB_FILE = "job.json"
 _SECRETS_DIR = "/kubehaven/secrets"
@@ -120,6 +122,7 @@ def worker_job(request: WorkerRequest, settings: WorkerSettings) -> RawObject:
         "annotations": {
             **metadata["annotations"],
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            **({_REQUIRED_SCC: settings.requiredSCC} if settings.requiredSCC else {}),
         },
     }
     return {
@@ -143,6 +146,35 @@ def worker_job(request: WorkerRequest, settings: WorkerSettings) -> RawObject:
     }
 
 
+def image_of(settings: WorkerSettings) -> str:
+    """The image that workers run; with a mirror, the same name and digest from there."""
+    image = settings.image or DEFAULT_IMAGE
+    if not settings.mirrorPrefix:
+        return image
+    first, slash, path = image.partition("/")
+    # a registry has a dot or a port in its name, as the container engines tell it from a folder
+    is_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    return f"{settings.mirrorPrefix.rstrip('/')}/{path if is_registry else image}"
+
+
+def trusting(request: WorkerRequest, settings: WorkerSettings) -> WorkerRequest:
+    """The request with the settings' authorities beside the location's, where it has secrets."""
+    if not settings.caBundle or not request.secrets:
+        return request
+    given = request.secrets.get(CA_BUNDLE, b"")
+    bundle = b"\n".join(
+        part.strip() for part in (given, settings.caBundle.encode()) if part.strip()
+    )
+    return replace(request, secrets={**request.secrets, CA_BUNDLE: bundle + b"\n"})
+
+
+def _environment(proxy: WorkerProxy) -> dict[str, Any]:
+    named = (("HTTP_PROXY", proxy.http), ("HTTPS_PROXY", proxy.https), ("NO_PROXY", proxy.noProxy))
+    # programs differ in which spelling they read
+    spelled = [(one, value) for name, value in named if value for one in (name, name.lower())]
+    return {"env": [{"name": name, "value": value} for name, value in spelled]} if spelled else {}
+
+
 def _condition(kind: str) -> dict[str, str]:
     return {"type": kind, "status": "True"}
 
@@ -163,6 +195,8 @@ def _pod_spec(request: WorkerRequest, settings: WorkerSettings) -> dict[str, Any
         "containers": [_container(request, settings, mounts)],
         "volumes": volumes,
     }
+    if settings.seLinuxType:
+        spec["securityContext"]["seLinuxOptions"] = {"type": settings.seLinuxType}
     if settings.imagePullSecrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.imagePullSecrets]
     if settings.priorityClassName:
@@ -192,9 +226,10 @@ def _container(
         capabilities["add"] = list(added)
     return {
         "name": CONTAINER,
-        "image": settings.image or DEFAULT_IMAGE,
+        "image": image_of(settings),
         "imagePullPolicy": "IfNotPresent",
         "args": _arguments(request),
+        **_environment(settings.proxy),
         "resources": {
             "requests": {"cpu": settings.cpu, "memory": settings.memory},
             "limits": {"memory": settings.memory},

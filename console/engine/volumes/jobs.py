@@ -16,7 +16,7 @@ import msgspec
 from console.engine.errors import EngineError, NotFound, WorkerFailed
 from console.engine.model.kinds import CLAIMS, EVENTS, JOBS, PODS, SECRETS, RawObject
 from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
-from console.engine.plan.jobs import CONTAINER, WorkerRequest, job_secret, worker_job
+from console.engine.plan.jobs import CONTAINER, WorkerRequest, job_secret, trusting, worker_job
 from console.engine.volumes.cutting import ensure
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ async def run_job(
     Raises:
         WorkerFailed: The worker said so, or its pod could not run; code and hint are its own.
     """
+    request = trusting(request, drive.settings.workers)
     for _ in range(TRIES):
         async with drive.slots.slot(
             work,

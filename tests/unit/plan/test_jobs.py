@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from console.engine.model.intent import WorkerSettings
+from console.engine.model.intent import WorkerProxy, WorkerSettings
 from console.engine.plan.jobs import (
     DEFAULT_IMAGE,
     Command,
     PackSource,
     WorkerRequest,
+    image_of,
     job_secret,
     pack_copy,
+    trusting,
     worker_job,
 )
 from console.engine.plan.placement import placement_of
@@ -175,6 +179,54 @@ def test_settings_reach_the_pod() -> None:
     assert spec["tolerations"] == [{"key": "backup"}]
     assert spec["priorityClassName"] == "low"
     assert pod(request())["containers"][0]["image"] == DEFAULT_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("image", "mirrored"),
+    [
+        ("", f"mirror.example.test/kh/{DEFAULT_IMAGE}"),
+        ("quay.example.test/a/b@sha256:1", "mirror.example.test/kh/a/b@sha256:1"),
+        ("localhost/a:1", "mirror.example.test/kh/a:1"),
+        ("registry:5000/a:1", "mirror.example.test/kh/a:1"),
+        ("kubehaven:1", "mirror.example.test/kh/kubehaven:1"),
+    ],
+)
+def test_a_mirror_stands_in_place_of_the_registry(image: str, mirrored: str) -> None:
+    assert image_of(WorkerSettings(image=image, mirrorPrefix="mirror.example.test/kh/")) == mirrored
+    assert image_of(WorkerSettings(image=image)) == (image or DEFAULT_IMAGE)
+
+
+def test_a_proxy_is_told_in_both_spellings() -> None:
+    proxy = WorkerProxy(https="http://proxy.example.test:3128", noProxy="10.0.0.0/8")
+    container = pod(request(), WorkerSettings(proxy=proxy))["containers"][0]
+    assert {one["name"]: one["value"] for one in container["env"]} == {
+        "HTTPS_PROXY": "http://proxy.example.test:3128",
+        "https_proxy": "http://proxy.example.test:3128",
+        "NO_PROXY": "10.0.0.0/8",
+        "no_proxy": "10.0.0.0/8",
+    }
+    assert "env" not in pod(request())["containers"][0]
+
+
+def test_authorities_of_settings_and_location_are_trusted_both() -> None:
+    settings = WorkerSettings(caBundle="OTHER\n")
+    assert trusting(request(), settings).secrets == {**SECRETS, "ca.crt": b"PEM\nOTHER\n"}
+    assert trusting(request(), WorkerSettings()) == request()
+    without_store = replace(request("place"), secrets={})
+    assert trusting(without_store, settings) == without_store
+
+
+@pytest.mark.parametrize("command", ["backup", "restore", "objects", "place"])
+def test_the_pod_for_openshift_is_as_it_was_reviewed(command: Command) -> None:
+    settings = WorkerSettings(
+        image="registry.example.test/kubehaven/kubehaven@sha256:1",
+        requiredSCC="kubehaven-workers",
+        seLinuxType="spc_t",
+    )
+    claim = "" if command == "objects" else "kh-1"
+    made_pod = worker_job(request(command, claim=claim), settings)["spec"]["template"]
+    golden = Path(__file__).parents[2] / "data" / "openshift" / f"{command}.json"
+    assert made_pod == json.loads(golden.read_text())
 
 
 def test_secrets_are_in_the_jobs_secret_and_nowhere_else() -> None:
