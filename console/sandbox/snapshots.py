@@ -101,14 +101,12 @@ class Snapshots:
     def _let_go(self, key: Key, content: Raw | None) -> None:
         if content is not None and _belongs(content, self._store.get(key)):
             at = Key(SNAPSHOT_CONTENTS, "", content["metadata"]["name"])
+            self._mark_deleted(at)
             if content["spec"]["deletionPolicy"] == "Delete":
-                self._mark_deleted(at)
                 if not is_going(content):
                     delete(self._store, at)
                 if self._store.peek(at) is not None:
                     return  # it goes when its content is gone
-            elif is_going(content):
-                self._mark_deleted(at)
         self._store.edit(key, lambda obj: obj["metadata"].pop("finalizers", None))
 
     def _mark_deleted(self, key: Key) -> None:
@@ -207,7 +205,8 @@ class Snapshots:
         if is_going(content):
             self._free(key, content)
             return
-        if not content["metadata"].get("finalizers"):
+        # one that no snapshot is bound to is not held: deleted, it goes at once, its data stays
+        if _is_bound(content) and not content["metadata"].get("finalizers"):
             self._store.edit(key, lambda obj: obj["metadata"].update(finalizers=[_CONTENT_HELD]))
         status = content.get("status") or {}
         if "snapshotHandle" in status or "error" in status:
@@ -222,19 +221,17 @@ class Snapshots:
             )
 
     def _free(self, key: Key, content: Raw) -> None:
-        """A content goes once its snapshot is gone; with Delete it takes the data along."""
-        ref = content["spec"]["volumeSnapshotRef"]
-        snapshot = self._store.peek(_ref_key(content))
-        alive = (
-            snapshot is not None
-            and snapshot["metadata"]["uid"] == ref.get("uid")
-            and not is_going(snapshot)
-        )
-        if alive or self._tasks.is_running(("snapshot", content["metadata"]["uid"])):
+        """A content goes once its snapshot was meant to go; with Delete it takes the data along.
+
+        A bound one without that mark stays, also when its snapshot is not there at all.
+        """
+        meant = _BEING_DELETED in (content["metadata"].get("annotations") or {})
+        if _is_bound(content) and not meant:
             return
-        if content["spec"]["deletionPolicy"] == "Delete":
-            source, status = content["spec"]["source"], content.get("status") or {}
-            handle = source.get("snapshotHandle") or status.get("snapshotHandle", "")
+        if self._tasks.is_running(("snapshot", content["metadata"]["uid"])):
+            return
+        handle = (content.get("status") or {}).get("snapshotHandle", "")
+        if content["spec"]["deletionPolicy"] == "Delete" and handle:
             folder = self._folders.snapshot(handle)
             self._tasks.start(("destroy", handle), self._folders.destroy(folder))
         self._store.edit(key, lambda obj: release(obj, _CONTENT_HELD))
@@ -289,6 +286,11 @@ class Snapshots:
 def _ref_key(content: Raw) -> Key:
     ref = content["spec"]["volumeSnapshotRef"]
     return Key(SNAPSHOTS, ref.get("namespace", ""), ref.get("name", ""))
+
+
+def _is_bound(content: Raw) -> bool:
+    static = "snapshotHandle" in content["spec"]["source"]
+    return not static or bool(content["spec"]["volumeSnapshotRef"].get("uid"))
 
 
 def _belongs(content: Raw, snapshot: Raw) -> bool:

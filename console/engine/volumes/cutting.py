@@ -38,6 +38,7 @@ from console.engine.plan.snapshots import (
     cut_snapshot,
     snapshot_handle,
 )
+from console.engine.volumes.releasing import release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import Kind, RawObject
     from console.engine.plan.snapshots import Origin
     from console.engine.volumes.drive import Drive
+
+
+TRIES = 20
 
 
 class CutRefused(EngineError):
@@ -151,16 +155,24 @@ async def free_content(drive: Drive, content: RawObject) -> None:
         and handle_of(raw) == handle
         and not raw["metadata"].get("deletionTimestamp")
     ]
-    if not others:
-        merge = {
-            "metadata": {"uid": content["metadata"]["uid"]},
-            "spec": {"deletionPolicy": "Delete"},
-        }
+    for _ in range(TRIES):
         try:
-            await drive.client.patch(SNAPSHOT_CONTENTS, name, merge=merge)
-        except (NotFound, Conflict):  # it is gone, or another one has its name
+            await release(drive.client, content, "Retain" if others else "Delete")
+        except Conflict:  # the snapshot controller writes to it too
+            there = await drive.client.find(SNAPSHOT_CONTENTS, name)
+            if there is None or there["metadata"]["uid"] != content["metadata"]["uid"]:
+                return
+            content = there
+        except NotFound:
             return
-    await _delete(drive, SNAPSHOT_CONTENTS, content)
+        else:
+            return
+    raise EngineError(
+        "the snapshot's content changes each time it is looked at",
+        subject=f"VolumeSnapshotContent {name}",
+        hint="who else writes to it?",
+        code="snapshot.busy",
+    )
 
 
 def cut_of(volumes: Sequence[VolumeArtifact], *, attempt: int) -> Cut:

@@ -16,6 +16,7 @@ from console.engine.model.names import WORKERS_NAMESPACE
 from console.engine.model.points import SnapshotHandle
 from console.engine.plan.snapshots import adopted_content
 from console.engine.volumes.cutting import ensure, handle_of
+from console.engine.volumes.releasing import release
 
 if TYPE_CHECKING:
     from console.engine.kube import KubeClient
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from console.engine.volumes.drive import Drive
 
 GONE_S = 600.0
-TRIES = 5
+TRIES = 20
 
 
 async def other_names(client: KubeClient, handles: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -66,13 +67,17 @@ async def free_snapshot(
             if going and len(going) == len(others):
                 await _until_gone(drive, going[0])  # then it is clear who is left
                 continue
-            with contextlib.suppress(Conflict):  # somebody touched it: look again
+            with contextlib.suppress(Conflict, NotFound):  # somebody touched it: look again
                 await _let_snapshot_go(drive, data.name)
                 if others:
-                    await _delete_retained(drive, own)
+                    if own is not None:
+                        await release(drive.client, own, "Retain")
+                        await _until_gone(drive, data.name)
                     return "kept"
                 # forgotten by hand: its data is still there, and only a content can free it
-                await _delete_with_data(drive, own or await _named_again(drive, data, origin))
+                own = own or await _named_again(drive, data, origin)
+                await release(drive.client, own, "Delete")
+                await _until_gone(drive, data.name)
                 return "now"
     raise EngineError(
         "the snapshot's content changes each time it is looked at",
@@ -106,14 +111,6 @@ async def _let_snapshot_go(drive: Drive, name: str) -> None:
         )
 
 
-async def _delete_retained(drive: Drive, own: RawObject | None) -> None:
-    if own is not None:
-        await _patch_policy(drive, own, "Retain")
-        meta = own["metadata"]
-        await drive.client.delete(SNAPSHOT_CONTENTS, meta["name"], uid=meta["uid"])
-        await _until_gone(drive, meta["name"])
-
-
 async def _named_again(drive: Drive, data: RetiredData, origin: Origin) -> RawObject:
     body = adopted_content(
         data.pvc, SnapshotHandle(handle=data.id, driver=data.driver), origin=origin
@@ -121,22 +118,6 @@ async def _named_again(drive: Drive, data: RetiredData, origin: Origin) -> RawOb
     body["metadata"]["name"] = data.name
     body["spec"]["volumeSnapshotRef"]["name"] = data.name
     return await ensure(drive, SNAPSHOT_CONTENTS, body)
-
-
-async def _delete_with_data(drive: Drive, own: RawObject) -> None:
-    own = await _patch_policy(drive, own, "Delete")
-    meta = own["metadata"]
-    await drive.client.delete(SNAPSHOT_CONTENTS, meta["name"], uid=meta["uid"])
-    await _until_gone(drive, meta["name"])
-
-
-async def _patch_policy(drive: Drive, content: RawObject, policy: str) -> RawObject:
-    if content["spec"]["deletionPolicy"] == policy:
-        return content
-    meta = content["metadata"]
-    held = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
-    merge = {"metadata": held, "spec": {"deletionPolicy": policy}}
-    return await drive.client.patch(SNAPSHOT_CONTENTS, meta["name"], merge=merge)
 
 
 async def _until_gone(drive: Drive, name: str) -> None:

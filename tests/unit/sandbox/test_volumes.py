@@ -250,6 +250,14 @@ async def test_retain_keeps_a_snapshot_and_delete_frees_it(sandbox: Sandbox) -> 
     await becomes(sandbox, own, "status.readyToUse", True)
     delete(sandbox.store, own)
     await goes(sandbox, own)
+    assert folder.is_dir(), "no snapshot was bound to it: it is not held, and its data stays"
+    sandbox.create(_static("own", folder.name, "Delete"))
+    sandbox.create(snapshot("moved", {"volumeSnapshotContentName": "own"}), HOME)
+    await becomes(sandbox, key(SNAPSHOTS, "moved"), "status.readyToUse", True)
+    delete(sandbox.store, own)
+    assert sandbox.store.peek(own) is not None, "its snapshot is there"
+    delete(sandbox.store, key(SNAPSHOTS, "moved"))
+    await goes(sandbox, own)
     await _vanishes(folder)
 
 
