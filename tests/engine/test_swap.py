@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from console.engine import EngineError, RestoreRequest
+from console.engine.kube import Changed
 from console.engine.model.kinds import CLAIMS, DEPLOYMENTS, PODS, VOLUMES, RawObject
 from console.engine.model.names import LABEL_ROLE, ROLE_UNDO
 from tests.engine.story import CLUSTER, Stage
@@ -132,3 +135,35 @@ async def test_a_cancel_leaves_the_application_running_on_one_kind_of_volumes(
         for raw in await client.list(DEPLOYMENTS, "visits"):
             assert raw["spec"]["replicas"] == 1
     await policies_are_back(stage)
+
+
+async def test_a_workload_that_somebody_scales_up_meanwhile_keeps_its_old_volumes(
+    stage: Stage,
+) -> None:
+    await stage.views(open_page=True)
+    assert (await stage.back_up()).outcome == "Complete"
+    assert await stage.views(open_page=True) == 2
+
+    async def operator() -> None:
+        async with (
+            stage.client() as client,
+            contextlib.aclosing(client.follow(DEPLOYMENTS, "visits")) as changes,
+        ):
+            async for change in changes:
+                if isinstance(change, Changed) and change.object["spec"]["replicas"] == 0:
+                    name = change.object["metadata"]["name"]
+                    await client.patch(DEPLOYMENTS, name, "visits", merge={"spec": {"replicas": 1}})
+
+    async with asyncio.TaskGroup() as group:
+        meddling = group.create_task(operator())
+        row = await stage.finished(await ask_in_place(stage))
+        meddling.cancel()
+    assert row.outcome == "Failed"
+    assert row.error is not None
+    assert row.error.code == "swap.scaled_up"
+    assert row.swap is not None
+    assert row.swap.stands == "old"
+    assert "swap.old_stands" in [failure.code for failure in row.failures]
+    assert await stage.views() == 2
+    await policies_are_back(stage)
+    assert await kept(stage) == []
