@@ -29,6 +29,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="swap the volumes of the running application; `action undo` swaps them back",
     )
+    parser.add_argument(
+        "--map-owner",
+        metavar="A:B",
+        action="append",
+        default=[],
+        type=_owners,
+        help="files of the user or group A become B's, while they are restored",
+    )
+    parser.add_argument(
+        "--size",
+        metavar="CLAIM=SIZE",
+        action="append",
+        default=[],
+        type=_size,
+        help="make a claim larger than it was, as data=20Gi",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_wait(parser)
@@ -42,6 +58,20 @@ def _mapping(text: str) -> tuple[str, str]:
     return old, new
 
 
+def _owners(text: str) -> tuple[str, int]:
+    old, _, new = text.partition(":")
+    if not (old.isascii() and old.isdigit() and new.isascii() and new.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not A:B, two user or group ids")
+    return str(int(old)), int(new)
+
+
+def _size(text: str) -> tuple[str, str]:
+    claim, equals, size = text.partition("=")
+    if not equals or not claim or not size:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CLAIM=SIZE")
+    return claim, size
+
+
 async def _restore(session: Session) -> int:
     asked = session.arguments
     cluster = await session.cluster()
@@ -50,6 +80,8 @@ async def _restore(session: Session) -> int:
         target=asked.to,
         storage_class_map=dict(asked.storage_class),
         in_place=asked.in_place,
+        owner_map=dict(asked.map_owner),
+        claim_sizes=dict(asked.size),
     )
     preview = await session.engine.restore_points.preview(cluster, request)
     if not session.json:

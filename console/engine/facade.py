@@ -62,6 +62,8 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""  # namespace; empty = the application's own
     storage_class_map: dict[str, str] = {}
     in_place: bool = False  # swap the volumes of claims that are there
+    owner_map: dict[str, int] = {}  # owner or group that files have -> the one that they get
+    claim_sizes: dict[str, str] = {}  # claim -> a larger size than it had, as `20Gi`
 
 
 class RetireRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ from console.repository.errors import (
 )
 from console.repository.keys import KeyInfo, list_keys
 from console.repository.object_archive import back_up_objects
+from console.repository.owning import map_owners
 from console.repository.progress import Counts, Progress
 from console.repository.repository import Repository, init_repository
 from console.repository.restoring import restore_tree
@@ -84,6 +85,7 @@ __all__ = [
     "init_repository",
     "list_keys",
     "list_tree",
+    "map_owners",
     "read_file",
     "restore_tree",
     "walk",

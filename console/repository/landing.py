@@ -12,6 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from console.repository.acls import ACL_NAMES, map_acl
 from console.repository.errors import TargetUnfit
 from console.repository.results import ItemFailure
 from console.repository.source import IGNORED_XATTRS, text_path
@@ -125,6 +126,8 @@ class Landing:
         follow = isinstance(where, int)
         for attribute in node.extended_attributes or ():
             name, value = attribute.name, attribute.value or b""
+            if name in ACL_NAMES:
+                value = map_acl(value, self._owners)
             if name not in IGNORED_XATTRS:
                 put = functools.partial(os.setxattr, where, name, value, follow_symlinks=follow)
                 self._try(path, "item.xattr", put, what=name)

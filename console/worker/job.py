@@ -16,7 +16,7 @@ from console.worker.errors import BadJob
 if TYPE_CHECKING:
     from pathlib import Path
 
-Command = Literal["init", "backup", "objects", "restore", "verify", "place", "retire"]
+Command = Literal["init", "backup", "objects", "restore", "verify", "place", "own", "retire"]
 COMMANDS: tuple[Command, ...] = get_args(Command)
 VERSION = 1
 
@@ -28,6 +28,7 @@ _NEEDED: dict[Command, tuple[str, ...]] = {
     "restore": ("snapshot",),
     "verify": (),
     "place": (),
+    "own": ("owner_map",),
     "retire": ("point", "owner"),
 }
 _WHERE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
@@ -62,7 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     """One job. Which fields a command needs: `load_job` has looked."""
 
     version: int
-    repository: str = ""  # as restic writes it; place has none
+    repository: str = ""  # as restic writes it; place and own have none
     store: StoreOptions = StoreOptions()
     point: str = ""  # id of the restore point
     pvc: str = ""
@@ -72,7 +73,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     parent_tags: tuple[str, ...] = ()  # backup: of the parent; none: those of the claim
     manifest: msgspec.Raw = msgspec.Raw()  # objects
     snapshot: str = ""  # restore
-    owner_map: tuple[tuple[str, str], ...] = ()  # restore: [old id, new id]
+    owner_map: tuple[tuple[str, str], ...] = ()  # restore, own: [old id, new id]
     read_data: bool = False  # verify
     owner: str = ""  # retire: uid of the cluster that asks; the repository must be its own
     objects_snapshot: str = ""  # retire
@@ -109,7 +110,7 @@ def decode_job(raw: bytes, command: Command, *, where: str = "job.json") -> Job:
         job = msgspec.json.decode(raw, type=Job)
     except msgspec.MsgspecError as fault:
         raise BadJob(f"{where}: {_said(fault)}", subject=where) from fault
-    if not job.repository and command != "place":
+    if not job.repository and command not in {"place", "own"}:
         raise BadJob(f"{where}: field repository is empty", subject=where)
     for name in _NEEDED[command]:
         value = getattr(job, name)

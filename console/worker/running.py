@@ -17,6 +17,7 @@ from console.storage import StoreError
 from console.worker.commands.backup import back_volume_up
 from console.worker.commands.init import init
 from console.worker.commands.objects import back_point_up
+from console.worker.commands.own import own
 from console.worker.commands.place import place
 from console.worker.commands.restore import restore
 from console.worker.commands.retire import retire
@@ -43,6 +44,7 @@ _FUNCTIONS: dict[Command, Callable[[Work], Result]] = {
     "restore": restore,
     "verify": verify,
     "place": place,
+    "own": own,
     "retire": retire,
 }
 

@@ -31,7 +31,7 @@ class Places:
     job: Path
     secrets: Path
     termination_log: Path
-    volume: Path | None = None  # backup, restore, place
+    volume: Path | None = None  # backup, restore, place, own
     packs: Path | None = None  # objects
 
 

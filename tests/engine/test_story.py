@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from console.engine import ActionView, RestoreRequest
 from console.engine.errors import NotFound
-from console.engine.model.kinds import CLAIMS, JOBS, NAMESPACES, SNAPSHOTS
+from console.engine.model.kinds import CLAIMS, JOBS, NAMESPACES, SNAPSHOTS, VOLUMES
 from console.engine.model.names import WORKERS_NAMESPACE
 from console.repository.location_keys import RepositoryMarker, read_kit
 from tests.engine.story import CLUSTER
@@ -83,6 +84,32 @@ async def test_a_class_that_waits_for_its_first_pod_can_be_restored_to(
     async with stage.client() as client:
         claims = await client.list(CLAIMS, "moved")
     assert {claim["spec"]["storageClassName"] for claim in claims} == {"sandbox-wait"}
+
+
+@pytest.mark.parametrize("kind", ["local", "exported"])
+async def test_owners_are_mapped_and_claims_grow(stage: Stage, kind: str) -> None:
+    await stage.views(open_page=True)
+    assert (await stage.back_up(export=True)).outcome == "Complete"
+    point = await stage.point(kind)
+    async with stage.client() as client:
+        names = [claim["metadata"]["name"] for claim in await client.list(CLAIMS, "visits")]
+    request = RestoreRequest(
+        point=point.name,
+        target="moved",
+        owner_map={str(os.getuid()): 4321} if os.getuid() == 0 else {"1": 2},
+        claim_sizes=dict.fromkeys(names, "2Gi"),
+    )
+    row = await stage.finished(await stage.engine.actions.restore(CLUSTER, request))
+    assert row.outcome == "Complete", row
+    assert await stage.views("moved") == 1
+    async with stage.client() as client:
+        claims = await client.list(CLAIMS, "moved")
+        volumes = [await client.get(VOLUMES, one["spec"]["volumeName"]) for one in claims]
+    assert {one["spec"]["resources"]["requests"]["storage"] for one in claims} == {"2Gi"}
+    for volume in volumes:
+        (folder,) = (stage.folder / "sandbox").rglob(volume["spec"]["csi"]["volumeHandle"])
+        assert folder.stat().st_uid == (4321 if os.getuid() == 0 else os.getuid())
+    await nothing_is_left(stage)
 
 
 def seconds(row: ActionView) -> float:

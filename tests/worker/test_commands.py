@@ -128,6 +128,25 @@ def test_placing_needs_nothing_but_the_volume(bare_rig: Rig, tmp_path: Path) -> 
     assert rig.run("place", code=2, volume=tmp_path / "nowhere")["code"] == "job.invalid"
 
 
+def test_owning_needs_nothing_but_the_volume(bare_rig: Rig) -> None:
+    rig = bare_rig
+    (rig.secrets / "password").unlink()
+    me = os.getuid()
+    others = me + 1 if me == 0 else me  # only root can give files away
+    before = set(rig.volume.rglob("*"))
+    result = rig.run(
+        "own", repository="", ownerMap=[[str(me), str(others)]] if me == 0 else [["1", "2"]]
+    )
+    assert result["outcome"] == "Complete"
+    assert set(rig.volume.rglob("*")) == before
+    assert {path.lstat().st_uid for path in before} == {others}
+
+
+def test_owning_refuses_what_it_could_not_repeat(bare_rig: Rig) -> None:
+    result = bare_rig.run("own", code=2, repository="", ownerMap=[["5", "6"], ["6", "7"]])
+    assert result["code"] == "job.invalid"
+
+
 def test_a_wrong_password(rig: Rig) -> None:
     rig.secret("password", b"another")
     for command in ("backup", "init"):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Run = ActionRun[RestoreAction]
 
 FILL = "fill"
+OWNED = "owned"  # on a claim: the owners of its files are mapped
 
 
 def origin_of(run: Run, content: RestorePointContent) -> Origin:
@@ -46,14 +47,14 @@ async def fill_volume(
 ) -> None:
     """A claim of ours with the volume's data; safe to repeat. Nothing of the target is touched."""
     if content.spec.kind == "local":
-        placement = placement_of(volume.claim.name, _workloads(made))
-        await _clone(run, origin_of(run, content), volume, placement)
+        await _clone(run, made, origin_of(run, content), volume)
     else:
         await _copy(run, made, content, volume)
 
 
-async def _clone(run: Run, origin: Origin, volume: PlannedVolume, placement: Placement) -> None:
-    """A local point's volume: a clone of its snapshot."""
+async def _clone(run: Run, made: RestorePlan, origin: Origin, volume: PlannedVolume) -> None:
+    """A local point's volume: a clone of its snapshot, whose files may get other owners."""
+    placement = placement_of(volume.claim.name, _workloads(made))
     await run.set_volume(msgspec.structs.replace(run.volume(volume.claim.name), state="running"))
     name = await make_work_claim(
         run.drive,
@@ -63,7 +64,9 @@ async def _clone(run: Run, origin: Origin, volume: PlannedVolume, placement: Pla
         size=volume.size,
         storage_class=volume.storage_class,
     )
-    if await waits_for_consumer(run.drive, volume.storage_class):
+    if made.owner_map and volume.volume_mode != "Block":
+        await _own(run, made, origin, volume, claim=name, placement=placement)
+    elif await waits_for_consumer(run.drive, volume.storage_class):
         await _place(run, origin, volume, claim=name, placement=placement)
     await wait_bound(run.drive, WORKERS_NAMESPACE, name)
 
@@ -83,6 +86,42 @@ async def _place(
         placement=placement,
     )
     await run_job(run.drive, request, work="restore", label=f"placing of {name}")
+
+
+async def _own(
+    run: Run,
+    made: RestorePlan,
+    origin: Origin,
+    volume: PlannedVolume,
+    *,
+    claim: str,
+    placement: Placement,
+) -> None:
+    """A worker maps the owners of a clone's files; it runs where the application will."""
+    name = volume.claim.name
+    if await is_filled(run.drive, claim, OWNED):
+        return
+
+    async def on_result(result: WorkerResult) -> None:
+        for item in result.failures:
+            run.fail(Failure(code=item.code, message=item.message, object=f"{name}:{item.path}"))
+        await note_filled(run.drive, claim, OWNED)
+
+    request = WorkerRequest(
+        command="own",
+        origin=origin,
+        step="own",
+        subject=name,
+        job={"version": WIRE_VERSION, "ownerMap": _wire_map(made)},
+        claim=claim,
+        placement=placement,
+    )
+    label = f"new owners in {name}"
+    await run_job(run.drive, request, work="restore", label=label, on_result=on_result)
+
+
+def _wire_map(made: RestorePlan) -> list[list[str]]:
+    return [[str(old), str(new)] for old, new in made.owner_map]
 
 
 async def _copy(
@@ -108,7 +147,12 @@ async def _copy(
         origin=origin,
         step="restore",
         subject=name,
-        job={"pvc": name, "hostname": content.spec.clusterUID, "snapshot": snapshot},
+        job={
+            "pvc": name,
+            "hostname": content.spec.clusterUID,
+            "snapshot": snapshot,
+            "ownerMap": _wire_map(made),
+        },
         claim=claim,
         placement=placement_of(name, _workloads(made)),
     )

@@ -184,6 +184,8 @@ def request_of(action: RestoreAction, content: RestorePointContent) -> RestoreRe
         target=target or content.spec.application.namespace,
         storage_class_map=dict(action.spec.storageClassMap),
         in_place=action.spec.inPlace,
+        owner_map=dict(action.spec.ownerMap),
+        claim_sizes=dict(action.spec.claimSizes),
     )
 
 

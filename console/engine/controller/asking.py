@@ -126,6 +126,8 @@ async def ask_restore(
         targetNamespace=request.target or content.spec.application.namespace,
         storageClassMap=dict(request.storage_class_map),
         inPlace=request.in_place,
+        ownerMap=dict(request.owner_map),
+        claimSizes=dict(request.claim_sizes),
         requestedBy=user,
     )
     application = content.spec.application.namespace

@@ -127,12 +127,15 @@ class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     mapped by name; `""` as a key maps the claims that name none. `inPlace`
     swaps the volumes of claims that are there. A RestoreAction as subject is a
     restore in place that is undone; nothing else is said then.
+    `ownerMap` is by uid and gid, `claimSizes` by claim; a claim may become larger.
     """
 
     subject: Subject
     targetNamespace: str = ""
     inPlace: bool = False
     storageClassMap: dict[str, str] = {}
+    ownerMap: dict[str, int] = {}
+    claimSizes: dict[str, str] = {}
     requestedBy: Requester | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE
-from console.engine.model.quantity import quantity_text
+from console.engine.model.quantity import quantity_bytes, quantity_text
 from console.engine.model.views import Blocker
 from console.engine.plan.raw import (
     describe,
@@ -17,11 +17,13 @@ from console.engine.plan.raw import (
 from console.engine.plan.snapshots import claim_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from console.engine.model.kinds import Kind, RawObject
     from console.engine.model.points import RestorePointContent, VolumeArtifact
     from console.engine.plan.facts import LiveClass, LiveFacts
+
+_LAST_OWNER = 2**32 - 2
 
 
 def about_point(point: RestorePointContent, claims: Collection[str]) -> Iterator[Blocker]:
@@ -152,6 +154,64 @@ def about_volume(volume: VolumeArtifact, chosen: LiveClass, claim: RawObject) ->
             object=describe(claim),
             hint="restore a local point",
         )
+
+
+def owner_pairs(owner_map: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
+    """The owners to map, sorted; what is no number is left to `about_owners`."""
+    return tuple(sorted((int(old), new) for old, new in owner_map.items() if _is_owner(old)))
+
+
+def about_owners(owner_map: Mapping[str, int]) -> Iterator[Blocker]:
+    """Why owners can't be mapped like this."""
+    for old, new in owner_map.items():
+        if not _is_owner(old) or not 0 <= new <= _LAST_OWNER:
+            yield Blocker(
+                code="restore.owner_map",
+                message=f"{old}:{new} is no pair of user or group ids",
+                object="owner map",
+                hint=f"use numbers from 0 to {_LAST_OWNER}",
+            )
+        elif old in {str(other) for other in owner_map.values()}:
+            yield Blocker(
+                code="restore.owner_map",
+                message=f"{old} is an owner to replace and a new owner",
+                object="owner map",
+                hint="a pass that is repeated would map it twice; use other ids",
+            )
+
+
+def _is_owner(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) <= _LAST_OWNER
+
+
+def about_sizes(sizes: Mapping[str, str], claims: Collection[str]) -> Iterator[Blocker]:
+    """Sizes that nothing can have."""
+    for name, size in sorted(sizes.items()):
+        if name not in claims:
+            yield Blocker(
+                code="restore.size",
+                message="a size is given for a claim whose data is not in the point",
+                object=f"PersistentVolumeClaim {name}",
+                hint=f"the point has: {', '.join(sorted(claims)) or 'no volumes'}",
+            )
+        elif quantity_bytes(size) <= 0:
+            yield Blocker(
+                code="restore.size",
+                message=f"{size!r} is no size",
+                object=f"PersistentVolumeClaim {name}",
+                hint="write it as 20Gi",
+            )
+
+
+def too_small(claim: RawObject, wanted: int, size: int) -> Blocker:
+    """A claim that was asked for smaller than its data's own volume."""
+    return Blocker(
+        code="restore.size",
+        message=f"a volume can't become smaller: {quantity_text(wanted)} is less than "
+        f"{quantity_text(size)}",
+        object=describe(claim),
+        hint="ask for more, or for no size at all",
+    )
 
 
 def size_of(claim: RawObject, volume: VolumeArtifact) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
     from console.engine.plan.snapshots import Origin
 
-Command = Literal["init", "backup", "objects", "restore", "verify", "place", "retire"]
+Command = Literal["init", "backup", "objects", "restore", "verify", "place", "own", "retire"]
 
 DEFAULT_IMAGE = f"kubehaven/kubehaven:{__version__}"
 CONTAINER = "worker"
@@ -41,7 +41,11 @@ _GRACE_S = 30
 # reading every file needs one; making them as they were needs the rest
 _READ = ("DAC_OVERRIDE",)
 _WRITE = (*_READ, "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD")
-_CAPABILITIES: dict[Command, tuple[str, ...]] = {"backup": _READ, "restore": _WRITE}
+_CAPABILITIES: dict[Command, tuple[str, ...]] = {
+    "backup": _READ,
+    "restore": _WRITE,
+    "own": _WRITE,
+}
 
 # exit codes that another try can't change: usage, partial, cancelled, no repository, locked,
 # wrong password; anything else is tried again
@@ -69,7 +73,7 @@ class WorkerRequest:
     step: str
     subject: str
     job: dict[str, Any]  # content of job.json
-    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)  # none: place
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)  # none: place, own
     claim: str = ""  # in kubehaven-workers: the volume to read, to fill, or only to mount (place)
     folder: str = ""  # a FileStore's path, the same on every node
     packs: tuple[PackSource, ...] = ()
@@ -249,7 +253,7 @@ def _container(
 def _arguments(request: WorkerRequest) -> list[str]:
     arguments = ["worker", request.command, "--job", f"{_JOB_DIR}/{_JOB_FILE}"]
     arguments += ["--secrets", _SECRETS_DIR, "--termination-log", TERMINATION_LOG]
-    if request.command in {"backup", "restore", "place"}:
+    if request.command in {"backup", "restore", "place", "own"}:
         arguments += ["--volume", _VOLUME_DIR]
     if request.command == "objects":
         arguments += ["--packs", _PACKS_DIR]

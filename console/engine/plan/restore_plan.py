@@ -16,6 +16,7 @@ import msgspec
 from console.engine.model.kinds import CLAIMS, NAMESPACES, Kind
 from console.engine.model.names import ANNOTATION_RESTORED_BY
 from console.engine.model.points import VolumeArtifact
+from console.engine.model.quantity import quantity_bytes
 from console.engine.model.views import Blocker, PlannedObject, PointVolumeView, RestorePreview
 from console.engine.plan import findings
 from console.engine.plan.cautions import warnings
@@ -69,6 +70,7 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     namespace: PlannedItem
     waves: tuple[tuple[PlannedItem, ...], ...]  # all but the Namespace and `volumes`
     volumes: tuple[PlannedVolume, ...]
+    owner_map: tuple[tuple[int, int], ...] = ()  # of the files in the volumes
     blockers: tuple[Blocker, ...] = ()
     warnings: tuple[Blocker, ...] = ()
     hash: str = ""
@@ -98,7 +100,7 @@ def plan_restore(
         action_uid=action_uid,
         storage_class_map=dict(request.storage_class_map),
     )
-    planner = _Planner(context, live, in_place=request.in_place)
+    planner = _Planner(context, live, in_place=request.in_place, sizes=request.claim_sizes)
     stored = tuple(obj for wave in waves(objects) for obj in wave)
     planned = [planner.item(obj) for obj in stored if group_kind(obj) != ("", "Namespace")]
     by_claim = {volume.pvc: volume for volume in point.status.volumes}
@@ -117,6 +119,7 @@ def plan_restore(
         volumes=volumes,
         in_place=request.in_place,
         swap=_swap(live, with_data),
+        owner_map=findings.owner_pairs(request.owner_map),
     )
     return msgspec.structs.replace(
         plan,
@@ -125,6 +128,8 @@ def plan_restore(
             *findings.about_namespace(context.target_namespace, live),
             *planner.blockers,
             *plan.swap.blockers,
+            *findings.about_owners(request.owner_map),
+            *findings.about_sizes(request.claim_sizes, with_data),
         ),
         warnings=(*warnings(stored, context=context, live=live), *plan.swap.warnings),
         hash=_hash(plan),
@@ -160,10 +165,13 @@ def to_preview(plan: RestorePlan, *, cluster: str = "") -> RestorePreview:
 class _Planner:
     """Plans object by object; collects blockers on the way."""
 
-    def __init__(self, context: RestoreContext, live: LiveFacts, *, in_place: bool) -> None:
+    def __init__(
+        self, context: RestoreContext, live: LiveFacts, *, in_place: bool, sizes: dict[str, str]
+    ) -> None:
         self.context = context
         self.in_place = in_place
         self.live = live
+        self.sizes = sizes
         self.blockers: list[Blocker] = []
         self._served = served_by_kind(live.served)
         self._there = {(obj.resource, obj.name): obj for obj in live.objects}
@@ -205,6 +213,10 @@ class _Planner:
             self.blockers += findings.about_volume(artifact, chosen, item.obj)
         name = chosen.name if isinstance(chosen, LiveClass) else ""
         size = findings.size_of(item.obj, artifact)
+        wanted = quantity_bytes(self.sizes.get(item.name, ""))
+        if 0 <= wanted < size and item.name in self.sizes:
+            self.blockers.append(findings.too_small(item.obj, wanted, size))
+        size = max(size, wanted)
         return PlannedVolume(
             claim=msgspec.structs.replace(
                 item,
@@ -273,6 +285,8 @@ def _hash(plan: RestorePlan) -> str:
     }
     if plan.in_place:
         work["inPlace"] = True
+    if plan.owner_map:
+        work["owners"] = plan.owner_map
     return hashlib.sha256(msgspec.json.encode(work, order="sorted")).hexdigest()
 
 

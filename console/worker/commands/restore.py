@@ -14,7 +14,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from console.repository import Summary, TargetUnfit, find_difference, restore_tree, walk
-from console.worker.errors import BadJob
+from console.worker.commands.own import owner_map_of
 from console.worker.result import Result, failure, with_failures
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from console.repository import Repository, Snapshot
-    from console.worker.job import Job
     from console.worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ LOST = "lost+found"  # of the file system
 
 def restore(work: Work) -> Result:
     """Fill the volume; an interrupted try is begun anew."""
-    owner_map = _owner_map(work.job)
+    owner_map = owner_map_of(work.job)
     repository = work.open()
     snapshot = repository.find_snapshot(work.job.snapshot)
     try:
@@ -122,12 +121,3 @@ def _end(volume: Path) -> None:
     times = volume.stat()
     (volume / MARK).unlink()
     os.utime(volume, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-def _owner_map(job: Job) -> list[tuple[int, int]]:
-    try:
-        return [(int(old), int(new)) for old, new in job.owner_map]
-    except ValueError as fault:
-        raise BadJob("field ownerMap holds something else than numbers", subject="ownerMap") from (
-            fault
-        )

@@ -67,7 +67,9 @@ def test_the_arguments_are_the_contracts() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_path_in_the_arguments_is_mounted(command: Command) -> None:
-    asked = request(command, claim="kh-1" if command in {"backup", "restore", "place"} else "")
+    asked = request(
+        command, claim="kh-1" if command in {"backup", "restore", "place", "own"} else ""
+    )
     container = pod(asked)["containers"][0]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     for argument in container["args"]:
@@ -95,6 +97,7 @@ def test_a_volume_is_read_only_for_a_backup_alone() -> None:
         ("place", "", None),
         ("objects", "/srv/backups", ["DAC_OVERRIDE"]),
         ("backup", "", ["DAC_OVERRIDE"]),
+        ("own", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
         ("restore", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
     ],
 )

@@ -102,11 +102,19 @@ def plan(
     target: str = "",
     classes: dict[str, str] | None = None,
     action_uid: str = "",
+    owners: dict[str, int] | None = None,
+    sizes: dict[str, str] | None = None,
 ) -> RestorePlan:
     return plan_restore(
         OBJECTS if objects is None else objects,
         point=of or point(DATA),
-        request=RestoreRequest(point="visits-1", target=target, storage_class_map=classes or {}),
+        request=RestoreRequest(
+            point="visits-1",
+            target=target,
+            storage_class_map=classes or {},
+            owner_map=owners or {},
+            claim_sizes=sizes or {},
+        ),
         live=live,
         action_uid=action_uid,
     )
@@ -343,3 +351,30 @@ def test_facts_are_read_from_objects() -> None:
     assert namespace_state(namespace()) == "active"
     assert namespace_state(namespace() | {"status": {"phase": "Terminating"}}) == "terminating"
     assert namespace_state(namespace(deletionTimestamp="x")) == "terminating"
+
+
+def test_owners_are_mapped_and_part_of_what_was_agreed_to() -> None:
+    made = plan(owners={"1000": 2000, "50": 60})
+    assert made.owner_map == ((50, 60), (1000, 2000))
+    assert codes(made) == []
+    assert len({plan().hash, made.hash, plan(owners={"50": 60}).hash}) == 3
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [{"root": 0}, {"-1": 5}, {"1": -5}, {"1": 2**32 - 1}, {"4294967295": 1}, {"1": 2, "2": 3}],
+)
+def test_owners_that_cannot_be_mapped(owners: dict[str, int]) -> None:
+    assert codes(plan(owners=owners)) == ["restore.owner_map"]
+
+
+def test_a_claim_may_become_larger() -> None:
+    (volume,) = plan(sizes={"data": "20Gi"}).volumes
+    assert volume.size == 20 << 30
+    assert volume.claim.obj["spec"]["resources"]["requests"]["storage"] == "20Gi"
+    assert plan(sizes={"data": "20Gi"}).hash != plan().hash
+
+
+@pytest.mark.parametrize("sizes", [{"data": "1"}, {"data": "much"}, {"other": "20Gi"}])
+def test_sizes_that_no_claim_can_have(sizes: dict[str, str]) -> None:
+    assert "restore.size" in codes(plan(sizes=sizes))
