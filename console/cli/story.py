@@ -86,6 +86,7 @@ class Story:
             self._run("backup", APPLICATION, "--export", LOCATION)
             point = self._exported_point()
         before = self._visit(stage, expect=4)
+        self._swap_and_undo(stage, point["name"])
         with self._step(f"the namespace {APPLICATION} is deleted, and its data with it"):
             stage.lose_application()
         with self._step("restored from the exported point"):
@@ -97,15 +98,26 @@ class Story:
         self._read_without_cluster(point["id"])
         return before, after
 
+    def _swap_and_undo(self, stage: Stage, point: str) -> None:
+        with self._step("restored in place: filled volumes took the place of the old ones"):
+            action = self._ask("restore", point, "--in-place", "--yes")
+            self._expect(stage, 2)
+        with self._step("undone: the old volumes are back"):
+            self._run("action", "undo", action["name"], "--yes")
+            self._expect(stage, 4)
+
+    def _expect(self, stage: Stage, expected: int) -> None:
+        views = stage.views()
+        self._tell(f"   views: {views}")
+        if views != expected:
+            raise StoryFailed(f"the page counts {views} views where {expected} were expected")
+
     def _visit(self, stage: Stage, *, expect: int) -> int:
         with self._step("the page was opened twice"):
             stage.open_page()
             stage.open_page()
-            views = stage.views()
-        self._tell(f"   views: {views}")
-        if views != expect:
-            raise StoryFailed(f"the page counts {views} views where {expect} were expected")
-        return views
+        self._expect(stage, expect)
+        return expect
 
     def set_up(self, stage: Stage) -> None:
         """Only the beginning: a cluster that is prepared, and a location."""

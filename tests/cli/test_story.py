@@ -40,6 +40,8 @@ def test_the_demo_loses_an_application_and_brings_it_back(tmp_path: Path) -> Non
     *before, took, last = done.stdout.splitlines()
     assert last == "views: 4 -> restored: 2"
     assert took.startswith("the story took ")
+    views = [line.strip() for line in before if line.startswith("   views: ")]
+    assert views == ["views: 2", "views: 4", "views: 2", "views: 4", "views: 2"]
 
     (line,) = [line.strip() for line in before if line.startswith("  restic ")]
     restic = [word for word in shlex.split(line) if word != "snapshots"]
