@@ -162,6 +162,17 @@ def check_claim(
     return Snapshottable(claim=name_of(claim), driver=driver, snapshot_class=name_of(chosen))
 
 
+def no_snapshots_known() -> Blocker:
+    """A cluster whose API has no VolumeSnapshots at all."""
+    return Blocker(
+        code="snapshot.no_crds",
+        message="the cluster does not know VolumeSnapshots, so no volume can be snapshotted",
+        object=f"CustomResourceDefinition volumesnapshots.{SNAPSHOT_GROUP}",
+        hint="install the snapshot CRDs and the snapshot controller, "
+        "or leave the claims out by the label kubehaven.io/exclude=true",
+    )
+
+
 def check_export(volume: VolumeArtifact) -> Blocker | None:
     """Why a volume of a local point can't be copied into a location; None when it can."""
     if volume.volumeMode != "Block":

@@ -36,6 +36,7 @@ from console.engine.plan.snapshots import (
     check_claim,
     class_copy,
     cut_snapshot,
+    no_snapshots_known,
     snapshot_handle,
 )
 from console.engine.volumes.releasing import release
@@ -73,7 +74,10 @@ async def snapshottable_claims(
     """
     if not claims:
         return []
-    classes = await drive.client.list(SNAPSHOT_CLASSES)
+    try:
+        classes = await drive.client.list(SNAPSHOT_CLASSES)
+    except NotFound:
+        raise CutRefused([no_snapshots_known()]) from None
     volumes = {raw["metadata"]["name"]: raw for raw in await drive.client.list(VOLUMES)}
     checked = [
         (claim, check_claim(claim, volumes.get(claim["spec"].get("volumeName", "")), classes))
@@ -130,7 +134,10 @@ async def adopt(drive: Drive, volume: VolumeArtifact, *, origin: Origin) -> None
 async def discard_attempt(drive: Drive, *, origin: Origin) -> None:
     """Throw one attempt away whole, by name: its snapshots never became a point."""
     labels = f"{LABEL_ACTION_UID}={origin.action_uid},{LABEL_ATTEMPT}={origin.attempt}"
-    contents = {raw["metadata"]["name"]: raw for raw in await _adopted(drive, labels)}
+    try:
+        contents = {raw["metadata"]["name"]: raw for raw in await _adopted(drive, labels)}
+    except NotFound:  # a cluster that knows no snapshots has none of ours
+        return
     for snapshot in await drive.client.list(SNAPSHOTS, origin.application, labels=labels):
         bound = snapshot.get("status", {}).get("boundVolumeSnapshotContentName")
         content = await drive.client.find(SNAPSHOT_CONTENTS, bound) if bound else None
