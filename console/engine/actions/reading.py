@@ -13,7 +13,14 @@ from console.engine.catalog.locations import open_location
 from console.engine.errors import EngineError, Forbidden, NotFound
 from console.engine.model.kinds import NAMESPACES, STORAGE_CLASSES, VOLUMES, Kind, RawObject
 from console.engine.model.names import ANNOTATION_RESTORED_BY, LABEL_ROLE, ROLE_UNDO
-from console.engine.plan.facts import LiveFacts, SwapFacts, live_class, live_object, namespace_state
+from console.engine.plan.facts import (
+    UID_RANGE,
+    LiveFacts,
+    SwapFacts,
+    live_class,
+    live_object,
+    namespace_state,
+)
 from console.engine.plan.paths import parse_object_path
 from console.engine.plan.restore_plan import RestorePlan, plan_restore
 from console.engine.plan.swap_plan import is_read
@@ -150,6 +157,7 @@ async def live_facts(client: KubeClient, namespace: str, objects: Iterable[RawOb
     return LiveFacts(
         namespace_state=state,
         namespace_restored_by=annotations.get(ANNOTATION_RESTORED_BY, ""),
+        uid_range=annotations.get(UID_RANGE, ""),
         objects=tuple(live_object(*pair) for pairs in lists for pair in pairs),
         served=served,
         storage_classes=classes,

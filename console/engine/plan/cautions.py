@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.engine.model.views import Blocker
+from console.engine.plan.facts import UID_RANGE
 from console.engine.plan.raw import (
     GroupKind,
+    annotations_of,
     describe,
     group_kind,
     items,
@@ -20,7 +22,7 @@ from console.engine.plan.raw import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from console.engine.model.kinds import RawObject
     from console.engine.plan.draft import RestoreContext
@@ -28,12 +30,17 @@ if TYPE_CHECKING:
 
 
 def warnings(
-    objects: Iterable[RawObject], *, context: RestoreContext, live: LiveFacts
+    objects: Iterable[RawObject],
+    *,
+    context: RestoreContext,
+    live: LiveFacts,
+    mapped: Collection[str] = (),
 ) -> tuple[Blocker, ...]:
     """All warnings about a point's objects, in their order.
 
     Args:
         objects: As they were stored.
+        mapped: Owners of files that the restore maps.
     """
     groups = {kind.group for kind in live.served}
     classes = {known.name for known in live.storage_classes}
@@ -42,6 +49,7 @@ def warnings(
         found += _about_finalizers(obj, groups)
         found += _about_addresses(obj)
         found += _about_templates(obj, classes, context)
+        found += _about_owners(obj, live, mapped)
         found += _about_images(obj)
         if context.moves:
             found += _about_hosts(obj)
@@ -83,6 +91,26 @@ def _about_addresses(obj: RawObject) -> Iterator[Blocker]:
                 object=describe(obj),
                 hint="check that this address belongs to the target",
             )
+
+
+def _about_owners(obj: RawObject, live: LiveFacts, mapped: Collection[str]) -> Iterator[Blocker]:
+    """OpenShift lets a namespace's pods run as users of its own range only."""
+    if group_kind(obj) != ("", "Namespace"):
+        return
+    old = _first_owner(annotations_of(obj).get(UID_RANGE, ""))
+    new = _first_owner(live.uid_range)
+    if old and new and old != new and old not in mapped:
+        yield Blocker(
+            code="restore.uid_range",
+            message=f"files in its volumes may belong to {old}; the target's pods run as {new}",
+            object=describe(obj),
+            hint=f"map the owner while restoring: --map-owner {old}:{new}",
+        )
+
+
+def _first_owner(uid_range: object) -> str:
+    first = str(uid_range).partition("/")[0].partition("-")[0]
+    return first if first.isascii() and first.isdigit() else ""
 
 
 _ROUTED = {

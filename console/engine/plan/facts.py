@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
 
 NamespaceState = Literal["absent", "active", "terminating"]
+UID_RANGE = "openshift.io/sa.scc.uid-range"  # on a Namespace
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -52,6 +53,7 @@ class LiveFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     namespace_state: NamespaceState = "absent"
     namespace_restored_by: str = ""
+    uid_range: str = ""  # that OpenShift gave the namespace, as `1000660000/10000`
     objects: tuple[LiveObject, ...] = ()
     served: tuple[Kind, ...] = ()  # every kind and version
     storage_classes: tuple[LiveClass, ...] = ()

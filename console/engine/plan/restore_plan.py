@@ -131,7 +131,10 @@ def plan_restore(
             *findings.about_owners(request.owner_map),
             *findings.about_sizes(request.claim_sizes, with_data),
         ),
-        warnings=(*warnings(stored, context=context, live=live), *plan.swap.warnings),
+        warnings=(
+            *warnings(stored, context=context, live=live, mapped=request.owner_map),
+            *plan.swap.warnings,
+        ),
         hash=_hash(plan),
     )
 

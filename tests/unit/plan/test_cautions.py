@@ -9,6 +9,7 @@ import pytest
 
 from console.engine.model import kinds
 from console.engine.model.kinds import Kind
+from console.engine.plan.facts import UID_RANGE
 from tests.builders.objects import deployment, made, service
 from tests.unit.plan.test_restore_plan import LIVE, SERVED, codes, plan, point
 
@@ -86,3 +87,22 @@ def test_images_in_openshifts_own_registry_are_told() -> None:
     inner = "image-registry.openshift-image-registry.svc:5000/visits/web@sha256:1"
     assert warned([deployment(containers=[{"image": inner}])]) == ["restore.internal_image"]
     assert warned([deployment(containers=[{"image": "example.test/web:1"}])]) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "owners", "told"),
+    [
+        ("1000660000/10000", {}, True),
+        ("1000650000/10000", {}, False),
+        ("", {}, False),
+        ("1000660000/10000", {"1000650000": 1000660000}, False),
+    ],
+)
+def test_another_range_of_users_is_told_with_the_map_that_fits(
+    there: str, owners: dict[str, int], told: bool
+) -> None:
+    source = made("Namespace", "visits", meta={"annotations": {UID_RANGE: "1000650000/10000"}})
+    live = msgspec.structs.replace(LIVE, namespace_state="active", uid_range=there)
+    found = plan([source], of=point(), live=live, owners=owners)
+    assert [one.code for one in found.warnings] == ["restore.uid_range"] * told
+    assert all("--map-owner 1000650000:1000660000" in one.hint for one in found.warnings)
