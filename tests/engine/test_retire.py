@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from console.engine.kube import KubeClient
     from console.engine.model.kinds import Kind, RawObject
 
+pytestmark = pytest.mark.timeout(180)
+
 
 async def ask(
     stage: Stage, *points: str, allow_many: bool = True, allow_last: bool = False

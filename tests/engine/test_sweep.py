@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from console.engine.kube import KubeClient
     from console.engine.model.kinds import RawObject
 
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture
 async def quiet_stage(bare_stage: Stage) -> Stage:
