@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Run = ActionRun[RestoreAction]
 
 AT_ONCE = 8
-READY_S = 120.0
+READY_S = 600.0  # images have to be pulled, and a busy node is slow
 
 
 async def plan(run: Run) -> str:

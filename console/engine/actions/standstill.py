@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Run = ActionRun[RestoreAction]
 
 UNMOUNT_S = 120.0  # on top of the pods' own grace
-READY_S = 120.0
+READY_S = 600.0  # images have to be pulled, and a busy node is slow
 TRIES = 5
 
 
