@@ -8,9 +8,10 @@ target (Delete on a Released volume destroys the data within a second).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from console.engine.errors import AlreadyExists, EngineError
+from console.engine.errors import AlreadyExists, Conflict, EngineError
 from console.engine.model.kinds import CLAIMS, STORAGE_CLASSES, VOLUMES
 from console.engine.model.names import (
     ANNOTATION_RECLAIM_POLICY,
@@ -22,6 +23,8 @@ from console.engine.plan.snapshots import target_claim, work_claim
 from console.engine.volumes.cutting import ensure
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from console.engine.model.kinds import RawObject
     from console.engine.model.points import VolumeArtifact
     from console.engine.plan.snapshots import Origin
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 ANNOTATION_FILLED = "kubehaven.io/filled"  # id of the snapshot that is in the volume
 BIND_DEADLINE_S = 600.0
+_TRIES = 6
 
 
 async def make_work_claim(
@@ -134,18 +138,22 @@ async def drop_unfinished(drive: Drive, action_uid: str) -> None:
     labels = f"{LABEL_ACTION_UID}={action_uid}"
     for claim in await drive.client.list(CLAIMS, WORKERS_NAMESPACE, labels=labels):
         volume_name = claim["spec"].get("volumeName")
-        volume = await drive.client.find(VOLUMES, volume_name) if volume_name else None
-        if volume is not None:
-            await _give_back(drive, volume, claim["metadata"]["uid"])
+        if volume_name:
+            await _give_back(drive, volume_name, claim["metadata"]["uid"])
 
 
 async def give_policy_back(drive: Drive, volume: RawObject) -> None:
     """Let a volume that is bound go back to the reclaim policy that it had; else nothing."""
-    await _give_back(drive, volume, volume["spec"].get("claimRef", {}).get("uid", ""))
+    uid = volume["spec"].get("claimRef", {}).get("uid", "")
+    await _give_back(drive, volume["metadata"]["name"], uid)
 
 
 async def retain(drive: Drive, name: str) -> None:
     """Set a volume to Retain; what it was is noted on it."""
+    await _while_others_write(partial(_retain, drive, name))
+
+
+async def _retain(drive: Drive, name: str) -> None:
     volume = await drive.client.get(VOLUMES, name)
     if ANNOTATION_RECLAIM_POLICY in _annotations(volume):
         return
@@ -172,6 +180,10 @@ async def _make_target(drive: Drive, body: RawObject, origin: Origin) -> RawObje
 
 async def point_volume(drive: Drive, name: str, claim: RawObject) -> None:
     """One patch of the volume's claimRef, to the target's uid and resourceVersion."""
+    await _while_others_write(partial(_point, drive, name, claim))
+
+
+async def _point(drive: Drive, name: str, claim: RawObject) -> None:
     volume = await drive.client.get(VOLUMES, name)
     meta = claim["metadata"]
     if volume["spec"].get("claimRef", {}).get("uid") == meta["uid"]:
@@ -188,19 +200,24 @@ async def point_volume(drive: Drive, name: str, claim: RawObject) -> None:
 
 
 async def _give_policy_back(drive: Drive, name: str, claim_uid: str) -> None:
-    volume = await drive.client.get(VOLUMES, name)
-    if volume.get("status", {}).get("phase") != "Bound":
-        volume = await drive.client.wait_for(
-            VOLUMES,
-            name,
-            "",
-            lambda raw: raw.get("status", {}).get("phase") == "Bound",
-            timeout_s=BIND_DEADLINE_S,
-        )
-    await _give_back(drive, volume, claim_uid)
+    await drive.client.wait_for(
+        VOLUMES,
+        name,
+        "",
+        lambda raw: raw.get("status", {}).get("phase") == "Bound",
+        timeout_s=BIND_DEADLINE_S,
+    )
+    await _give_back(drive, name, claim_uid)
 
 
-async def _give_back(drive: Drive, volume: RawObject, claim_uid: str) -> None:
+async def _give_back(drive: Drive, name: str, claim_uid: str) -> None:
+    await _while_others_write(partial(_give_back_once, drive, name, claim_uid))
+
+
+async def _give_back_once(drive: Drive, name: str, claim_uid: str) -> None:
+    volume = await drive.client.find(VOLUMES, name)
+    if volume is None:
+        return
     policy = _annotations(volume).get(ANNOTATION_RECLAIM_POLICY)
     held = volume["spec"].get("claimRef", {}).get("uid") == claim_uid
     bound = volume.get("status", {}).get("phase") == "Bound"
@@ -214,6 +231,16 @@ async def _give_back(drive: Drive, volume: RawObject, claim_uid: str) -> None:
             "spec": {"persistentVolumeReclaimPolicy": policy},
         },
     )
+
+
+async def _while_others_write(attempt: Callable[[], Awaitable[None]]) -> None:
+    """Read, decide and write anew when a controller wrote the volume in between."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await attempt()
+        except Conflict:
+            continue
+    return await attempt()
 
 
 async def patch_volume(drive: Drive, volume: RawObject, merge: RawObject) -> None:
