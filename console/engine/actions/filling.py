@@ -83,6 +83,7 @@ async def _place(
         subject=name,
         job={"version": WIRE_VERSION},
         claim=claim,
+        block=volume.volume_mode == "Block",
         placement=placement,
     )
     await run_job(run.drive, request, work="restore", label=f"placing of {name}")

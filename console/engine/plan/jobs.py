@@ -75,6 +75,7 @@ class WorkerRequest:
     job: dict[str, Any]  # content of job.json
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)  # none: place, own
     claim: str = ""  # in kubehaven-workers: the volume to read, to fill, or only to mount (place)
+    block: bool = False  # the claim is a block volume: a device, which nothing mounts
     folder: str = ""  # a FileStore's path, the same on every node
     packs: tuple[PackSource, ...] = ()
     placement: Placement = ANYWHERE
@@ -247,7 +248,14 @@ def _container(
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "File",
         "volumeMounts": mounts,
+        **_devices(request),
     }
+
+
+def _devices(request: WorkerRequest) -> dict[str, Any]:
+    if not request.block:
+        return {}
+    return {"volumeDevices": [{"name": "volume", "devicePath": _VOLUME_DIR}]}
 
 
 def _arguments(request: WorkerRequest) -> list[str]:
@@ -285,6 +293,7 @@ def _volumes(request: WorkerRequest) -> tuple[list[dict[str, Any]], list[dict[st
     mounts = [
         {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
         for name, _, path, read_only in found
+        if not (request.block and name == "volume")
     ]
     return volumes, mounts
 

@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 def place(work: Work) -> Result:
     """Nothing is read or written: with the pod's start all is done."""
-    if not work.volume.is_dir():
-        raise BadJob(f"{work.volume} is no folder", subject="--volume")
+    if not work.volume.is_dir() and not work.volume.is_block_device():
+        raise BadJob(f"{work.volume} is neither a folder nor a device", subject="--volume")
     return Result(outcome="Complete")

@@ -297,3 +297,21 @@ def test_pods_of_schedules_count_too() -> None:
     template = {"spec": {"template": {"spec": body}}}
     nightly = made("CronJob", "nightly", api="batch/v1", spec={"jobTemplate": template})
     assert placement_of("data", [nightly]).node_selector == {"zone": "c"}
+
+
+def test_a_block_volume_is_a_device_and_no_mount() -> None:
+    asked = WorkerRequest(
+        command="place",
+        origin=ORIGIN,
+        step="place",
+        subject="data",
+        job={"version": 1},
+        claim="kh-1",
+        block=True,
+    )
+    spec = pod(asked)
+    container = spec["containers"][0]
+    assert container["volumeDevices"] == [{"name": "volume", "devicePath": "/kubehaven/volume"}]
+    assert "volume" not in {mount["name"] for mount in container["volumeMounts"]}
+    claims = [v["persistentVolumeClaim"] for v in spec["volumes"] if v["name"] == "volume"]
+    assert claims == [{"claimName": "kh-1", "readOnly": False}]
