@@ -16,12 +16,12 @@ from console.engine.catalog.locations import (
 from console.engine.catalog.repositories import adopt_salt, known_repository, note_created
 from console.engine.errors import EngineError
 from console.engine.plan.jobs import WorkerRequest
+from console.engine.plan.placement import ANYWHERE, Placement
 from console.engine.volumes.jobs import OtherSalt, run_job
 from console.repository.location_keys import RepositoryMarker
 
 if TYPE_CHECKING:
     from console.engine.plan.jobs import Command, PackSource
-    from console.engine.plan.placement import Placement
     from console.engine.plan.snapshots import Origin
     from console.engine.volumes.drive import Drive
 
@@ -46,7 +46,7 @@ class JobTarget(NamedTuple):
         secrets: dict[str, bytes] | None = None,
         claim: str = "",
         packs: tuple[PackSource, ...] = (),
-        placement: Placement | None = None,
+        placement: Placement = ANYWHERE,
     ) -> WorkerRequest:
         """A worker Job on this repository."""
         spec = self.location.location.spec
@@ -69,7 +69,6 @@ class JobTarget(NamedTuple):
             files[SECRET_ACCESS_KEY] = self.location.credentials.secret_access_key.encode()
         if spec.caBundle:
             files["ca.crt"] = spec.caBundle.encode()
-        extra = {"placement": placement} if placement is not None else {}
         return WorkerRequest(
             command=command,
             origin=origin,
@@ -80,7 +79,7 @@ class JobTarget(NamedTuple):
             claim=claim,
             folder=spec.fileStore.path if spec.fileStore else "",
             packs=packs,
-            **extra,
+            placement=placement,
         )
 
 
