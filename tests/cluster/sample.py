@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from console.engine import ActionView, LocationDraft, RestoreRequest
 from console.repository.location_keys import RepositoryMarker, read_kit
@@ -40,11 +37,11 @@ def stocked(cluster: RealCluster) -> Cluster:
     Somebody's own cluster must have them already.
     """
     if cluster.bed is not None:
-        worker = os.environ.get("KUBEHAVEN_WORKER_IMAGE", "")
-        if not worker:
-            pytest.skip("KUBEHAVEN_WORKER_IMAGE=ARCHIVE make test-cluster runs it")
-        load_image(cluster.bed, Path(worker))
-        for folder in (building.postgres_image(), building.django_image()):
+        for folder in (
+            building.worker_image(),
+            building.postgres_image(),
+            building.django_image(),
+        ):
             for archive in folder.glob("*.tar"):
                 load_image(cluster.bed, archive)
     return Cluster(cluster.kubeconfig, pause_image="", storage_class="", snapshot_class="")

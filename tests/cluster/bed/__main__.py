@@ -22,6 +22,9 @@ def main(words: list[str]) -> int:
             case ["build"]:
                 building.binaries()
                 building.system_images()
+                building.worker_image()
+                building.postgres_image()
+                building.django_image()
             case ["up", number] if number.isdigit() and 1 <= int(number) <= 9:
                 for one in range(1, int(number) + 1):
                     cluster = Cluster(one)

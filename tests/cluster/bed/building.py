@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cluster.bed import images
@@ -21,7 +22,6 @@ from tests.cluster.bed.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 VERSION = "v1.34.4"
 CRDS = "github.com/kubernetes-csi/external-snapshotter/client/v8"
@@ -37,6 +37,26 @@ def binaries() -> Path:
 def system_images() -> Path:
     """pause.tar and busybox.tar."""
     return _cached("system-images", (HERE / "images.py",), images.build_system)
+
+
+def worker_image() -> Path:
+    """worker.tar: the product's own image, under the name that the engine asks for."""
+    parts = ("console", "resources", "packaging/container", "requirements-dev.lock")
+    sources = tuple(TREE / part for part in (*parts, "pyproject.toml"))
+
+    def build(folder: Path) -> None:
+        tools = Path(sys.executable).parent
+        run(
+            *(sys.executable, "-m", "kubehaven_image", "--archive", folder / "worker.tar"),
+            env={
+                "PATH": f"{tools}:{os.environ['PATH']}",
+                "PYTHONPATH": str(TREE / "packaging" / "container"),
+            },
+            cwd=TREE,
+            timeout_s=BUILD_LIMIT_S,
+        )
+
+    return _cached("worker-image", sources, build)
 
 
 def postgres_image() -> Path:
