@@ -191,6 +191,25 @@ EXPLANATIONS: dict[str, Explanation] = {
         "The snapshots could not be taken together",
         "The attempt was thrown away whole; nothing of it stays. Mend the cause and back up again.",
     ),
+    "exec": Explanation(
+        "A command in a container did not do its work",
+        "Look at the message: it holds what the command said.",
+    ),
+    "swap": Explanation(
+        "The restore in place was not finished",
+        "Nothing is lost: the message says which volumes stand now.",
+    ),
+    "undo": Explanation("This restore can't be undone"),
+    "retire": Explanation("These restore points are not retired"),
+    "hook": Explanation(
+        "A hook of the backup did not do its work",
+        "Look at the message: it holds what the command said.",
+    ),
+    "clock": Explanation(
+        "The clocks are too far apart", "Set the clock of this machine or of the cluster right."
+    ),
+    "volume": Explanation("A volume can't be used as it is"),
+    "sweep": Explanation("Leftovers of work that is gone were removed"),
     "snapshot": Explanation(
         "A volume can't be snapshotted", "Look at the storage class and its VolumeSnapshotClass."
     ),
