@@ -208,8 +208,6 @@ EXPLANATIONS: dict[str, Explanation] = {
     "clock": Explanation(
         "The clocks are too far apart", "Set the clock of this machine or of the cluster right."
     ),
-    "volume": Explanation("A volume can't be used as it is"),
-    "sweep": Explanation("Leftovers of work that is gone were removed"),
     "snapshot": Explanation(
         "A volume can't be snapshotted", "Look at the storage class and its VolumeSnapshotClass."
     ),
