@@ -103,34 +103,32 @@ def plan_restore(
     planner = _Planner(context, live, in_place=request.in_place, sizes=request.claim_sizes)
     stored = tuple(obj for wave in waves(objects) for obj in wave)
     planned = [planner.item(obj) for obj in stored if group_kind(obj) != ("", "Namespace")]
-    by_claim = {volume.pvc: volume for volume in point.status.volumes}
-    with_data = {
-        item.name: item for item in planned if item.kind == CLAIMS and item.name in by_claim
-    }
-    volumes = tuple(
-        planner.volume(item, by_claim[name]) for name, item in sorted(with_data.items())
-    )
+    stored_as = {volume.pvc: volume for volume in point.status.volumes}
+    claims = {item.name: item for item in planned if item.kind == CLAIMS}
+    with_data = {name: item for name, item in claims.items() if name in stored_as}
+    made = [planner.volume(item, stored_as[name]) for name, item in sorted(with_data.items())]
     rest = [item for item in planned if with_data.get(item.name) is not item]
     plan = RestorePlan(
         point=point.spec.id,
         target=context.target_namespace,
         namespace=planner.namespace(stored),
         waves=_in_waves(rest),
-        volumes=volumes,
+        volumes=tuple(made),
         in_place=request.in_place,
         swap=_swap(live, with_data),
         owner_map=findings.owner_pairs(request.owner_map),
     )
+    asked = (
+        *findings.about_owners(request.owner_map),
+        *findings.about_sizes(request.claim_sizes, with_data),
+    )
+    found = (
+        *findings.about_point(point, with_data),
+        *findings.about_namespace(context.target_namespace, live),
+    )
     return msgspec.structs.replace(
         plan,
-        blockers=(
-            *findings.about_point(point, with_data),
-            *findings.about_namespace(context.target_namespace, live),
-            *planner.blockers,
-            *plan.swap.blockers,
-            *findings.about_owners(request.owner_map),
-            *findings.about_sizes(request.claim_sizes, with_data),
-        ),
+        blockers=(*found, *planner.blockers, *plan.swap.blockers, *asked),
         warnings=(
             *warnings(stored, context=context, live=live, mapped=request.owner_map),
             *plan.swap.warnings,
