@@ -171,13 +171,13 @@ def test_a_location_is_read_without_the_cluster_by_its_key_only(lab: Lab, tmp_pa
     lab.run("point", "get", point, "volumes/log/views.log", *there, "--into", str(tmp_path))
     assert (tmp_path / "views.log").exists()
     # a damaged repository is named, and hides no other's points
-    whole = lab.run("point", "list", *place).out.splitlines()
+    whole = lab.ask("point", "list", *place)
     broken = repository.with_name("a-broken-one")
     shutil.copytree(repository, broken)
     for snapshot in (broken / "snapshots").iterdir():
         snapshot.write_bytes(b"\0" + snapshot.read_bytes()[1:])
-    listed = lab.run("point", "list", *place, code=3)
-    assert listed.out.splitlines() == whole
+    listed = lab.run("point", "list", *place, "--output", "json", code=3)
+    assert json.loads(listed.out) == whole
     assert f"{broken.parent.name}/a-broken-one: " in listed.err
     assert "[repository.damage.snapshot]" in listed.err
     assert lab.ask("point", "browse", point, *place)
