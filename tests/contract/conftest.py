@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.kubernetes import Cluster, Raw, sandbox_in_a_thread
+from tests.contract.kubernetes import Cluster, Raw, pod, sandbox_in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,19 @@ def cluster(
         snapshot_class=os.environ.get(f"{_REAL}_SNAPSHOT_CLASS", ""),
         box=_box(os.environ.get(f"{_REAL}_BOX_IMAGE", "")),
     )
+
+
+@pytest.fixture
+def box_home(cluster: Cluster) -> Iterator[str]:
+    """A namespace with a pod `box`, in which commands run and which has a volume at /data."""
+    if cluster.box is None:
+        pytest.skip(f"{_REAL}_BOX_IMAGE=… {_REAL}=FILE pytest tests/contract runs it")
+    with cluster.namespace() as name:
+        box: Raw = {**cluster.box, "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        volumes = [{"name": "data", "emptyDir": {}}]
+        cluster.create(pod(name, "box", "", containers=[box], volumes=volumes))
+        cluster.wait("condition=Ready", "pod/box", "-n", name)
+        yield name
 
 
 def _box(image: str) -> Raw | None:

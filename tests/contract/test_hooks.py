@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from console.engine import Engine, ExecHook, open_engine
-from tests.contract.kubernetes import Cluster, Raw, pod
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from console.engine import ActionRef
+    from tests.contract.kubernetes import Cluster
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -33,22 +33,9 @@ LONG = ExecHook(podSelector="app=box", pre=("sleep", "600"), timeoutSeconds=600)
 
 
 @pytest.fixture
-def home(cluster: Cluster) -> Iterator[str]:
-    """A namespace with a pod `box` that has a volume at /data."""
-    if cluster.box is None:
-        pytest.skip("KUBECONFIG_CONTRACT_BOX_IMAGE=… KUBECONFIG_CONTRACT=… pytest … runs it")
-    with cluster.namespace() as name:
-        box: Raw = {**cluster.box, "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
-        volumes = [{"name": "data", "emptyDir": {}}]
-        cluster.create(pod(name, "box", "", containers=[box], volumes=volumes))
-        cluster.wait("condition=Ready", "pod/box", "-n", name)
-        yield name
-
-
-@pytest.fixture
-async def engine(cluster: Cluster, home: str, tmp_path: Path) -> AsyncIterator[Engine]:
+async def engine(cluster: Cluster, box_home: str, tmp_path: Path) -> AsyncIterator[Engine]:
     """An engine that asks and does not drive, on a prepared cluster."""
-    assert home
+    assert box_home
     async with open_engine(tmp_path / "home") as one:
         await one.clusters.add(CLUSTER, str(cluster.kubeconfig))
         plan = await one.clusters.plan_prepare(CLUSTER)
@@ -71,9 +58,9 @@ async def driver(folder: Path, ref: ActionRef) -> AsyncIterator[asyncio.subproce
         await process.wait()
 
 
-async def until_frozen(cluster: Cluster, home: str, *, wanted: bool) -> None:
+async def until_frozen(cluster: Cluster, box_home: str, *, wanted: bool) -> None:
     """Wait until the application is frozen, or is not; nothing tells it."""
-    ask = ("exec", "-n", home, "box", "--", "cat", FROZEN)
+    ask = ("exec", "-n", box_home, "box", "--", "cat", FROZEN)
     for _ in range(300):
         code, _, error = await asyncio.to_thread(cluster.attempt, *ask)
         if (code == 0) == wanted and (code == 0 or "exit code 1" in error):
@@ -95,26 +82,26 @@ async def cancelled(engine: Engine, ref: ActionRef) -> None:
 
 
 async def test_an_engine_that_is_killed(
-    cluster: Cluster, home: str, engine: Engine, tmp_path: Path
+    cluster: Cluster, box_home: str, engine: Engine, tmp_path: Path
 ) -> None:
-    ref = await engine.actions.back_up(CLUSTER, home, hooks=(FREEZE, LONG))
+    ref = await engine.actions.back_up(CLUSTER, box_home, hooks=(FREEZE, LONG))
     async with driver(tmp_path, ref) as process:
-        await until_frozen(cluster, home, wanted=True)
+        await until_frozen(cluster, box_home, wanted=True)
         process.kill()
         await process.wait()
-        await until_frozen(cluster, home, wanted=False)
+        await until_frozen(cluster, box_home, wanted=False)
     async with driver(tmp_path, ref):
-        await until_frozen(cluster, home, wanted=True)  # by the next attempt
+        await until_frozen(cluster, box_home, wanted=True)  # by the next attempt
         await cancelled(engine, ref)
-    await until_frozen(cluster, home, wanted=False)
+    await until_frozen(cluster, box_home, wanted=False)
 
 
 async def test_an_engine_that_hangs(
-    cluster: Cluster, home: str, engine: Engine, tmp_path: Path
+    cluster: Cluster, box_home: str, engine: Engine, tmp_path: Path
 ) -> None:
     short = ExecHook(podSelector="app=box", pre=FREEZE.pre, post=FREEZE.post, limitSeconds=5)
-    ref = await engine.actions.back_up(CLUSTER, home, hooks=(short, LONG))
+    ref = await engine.actions.back_up(CLUSTER, box_home, hooks=(short, LONG))
     async with driver(tmp_path, ref) as process:
-        await until_frozen(cluster, home, wanted=True)
+        await until_frozen(cluster, box_home, wanted=True)
         process.send_signal(signal.SIGSTOP)
-        await until_frozen(cluster, home, wanted=False)
+        await until_frozen(cluster, box_home, wanted=False)

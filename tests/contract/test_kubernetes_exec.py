@@ -12,25 +12,13 @@ from console.engine.kube import KubeClient, read_kubeconfig
 from console.engine.kube.executing import Command, ExecSession
 from console.engine.plan.hook_script import GO, INNER, OUTER, Told, argv, heard
 from console.sandbox.executing import PROGRAM, program_digest
-from tests.contract.kubernetes import Cluster, Raw, pod
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from tests.contract.kubernetes import Cluster
 
 MARKER = "/data/it is frozen"
-
-
-@pytest.fixture
-def home(cluster: Cluster) -> Iterator[str]:
-    """A namespace with a pod `box` that has a volume at /data."""
-    if cluster.box is None:
-        pytest.skip("KUBECONFIG_CONTRACT_BOX_IMAGE=… KUBECONFIG_CONTRACT=… pytest … runs it")
-    with cluster.namespace() as name:
-        box: Raw = {**cluster.box, "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
-        volumes = [{"name": "data", "emptyDir": {}}]
-        cluster.create(pod(name, "box", "", containers=[box], volumes=volumes))
-        cluster.wait("condition=Ready", "pod/box", "-n", name)
-        yield name
 
 
 @pytest.fixture
@@ -39,8 +27,8 @@ async def client(cluster: Cluster) -> AsyncIterator[KubeClient]:
         yield one
 
 
-def test_kubectl_runs_a_command(cluster: Cluster, home: str) -> None:
-    run = ("exec", "-n", home, "box", "-i", "--")
+def test_kubectl_runs_a_command(cluster: Cluster, box_home: str) -> None:
+    run = ("exec", "-n", box_home, "box", "-i", "--")
     assert cluster.run(*run, "echo", "a b", "c") == "a b c\n"
     assert cluster.run(*run, "cat", given="over\nthere") == "over\nthere"
     code, _, error = cluster.attempt(*run, "false")
@@ -48,9 +36,11 @@ def test_kubectl_runs_a_command(cluster: Cluster, home: str) -> None:
     assert "exit code 1" in error
 
 
-async def test_a_command_has_input_output_and_an_exit_code(client: KubeClient, home: str) -> None:
+async def test_a_command_has_input_output_and_an_exit_code(
+    client: KubeClient, box_home: str
+) -> None:
     def command(*words: str) -> Command:
-        return Command(home, "box", words)
+        return Command(box_home, "box", words)
 
     data = bytes(range(256)) * 4096
     echoed = await client.exec(command("cat"), stdin=data, limit_bytes=2 << 20)
@@ -63,37 +53,37 @@ async def test_a_command_has_input_output_and_an_exit_code(client: KubeClient, h
     assert b"none" in failed.stderr
 
 
-async def test_what_can_not_be_run_is_said(client: KubeClient, home: str) -> None:
+async def test_what_can_not_be_run_is_said(client: KubeClient, box_home: str) -> None:
     wrong = {
-        "cluster.not_found": Command(home, "none", ("true",)),
-        "cluster.invalid": Command(home, "box", ("true",), container="none"),
-        "exec.timeout": Command(home, "box", ("sleep", "1000")),
+        "cluster.not_found": Command(box_home, "none", ("true",)),
+        "cluster.invalid": Command(box_home, "box", ("true",), container="none"),
+        "exec.timeout": Command(box_home, "box", ("sleep", "1000")),
     }
     for code, command in wrong.items():
         with pytest.raises(EngineError) as caught:
             await client.exec(command, timeout_s=1 if code == "exec.timeout" else 60)
         assert caught.value.code == code
-        assert home in caught.value.subject
+        assert box_home in caught.value.subject
 
 
 async def test_a_hook_freezes_until_told_or_until_the_connection_ends(
-    client: KubeClient, home: str
+    client: KubeClient, box_home: str
 ) -> None:
-    command = Command(home, "box", hook())
-    assert not await is_frozen(client, home)
+    command = Command(box_home, "box", hook())
+    assert not await is_frozen(client, box_home)
     async with client.exec_session(command) as session:
         told = await told_until_frozen(session)
-        assert await is_frozen(client, home)
+        assert await is_frozen(client, box_home)
         await session.send(GO)
         while (piece := await session.read()) is not None:
             for line in piece.data.decode().splitlines():
                 told = heard(told, line)
         assert (told, session.exit_code) == (Told(0, "go", 0), 0)
-        assert not await is_frozen(client, home)
+        assert not await is_frozen(client, box_home)
     async with client.exec_session(command) as session:
         await told_until_frozen(session)
     for _ in range(600):  # nothing tells it
-        if not await is_frozen(client, home):
+        if not await is_frozen(client, box_home):
             return
         await asyncio.sleep(0.1)
     raise AssertionError("it is still frozen")
@@ -119,5 +109,5 @@ async def told_until_frozen(session: ExecSession) -> Told:
     return told
 
 
-async def is_frozen(client: KubeClient, home: str) -> bool:
-    return (await client.exec(Command(home, "box", ("cat", MARKER)))).exit_code == 0
+async def is_frozen(client: KubeClient, box_home: str) -> bool:
+    return (await client.exec(Command(box_home, "box", ("cat", MARKER)))).exit_code == 0

@@ -104,8 +104,7 @@ async def _own(
         return
 
     async def on_result(result: WorkerResult) -> None:
-        for item in result.failures:
-            run.fail(Failure(code=item.code, message=item.message, object=f"{name}:{item.path}"))
+        _tell(run, name, result)
         await note_filled(run.drive, claim, OWNED)
 
     request = WorkerRequest(
@@ -119,6 +118,12 @@ async def _own(
     )
     label = f"new owners in {name}"
     await run_job(run.drive, request, work="restore", label=label, on_result=on_result)
+
+
+def _tell(run: Run, claim: str, result: WorkerResult) -> None:
+    """Note the files that a worker could not restore."""
+    for item in result.failures:
+        run.fail(Failure(code=item.code, message=item.message, object=f"{claim}:{item.path}"))
 
 
 def _wire_map(made: RestorePlan) -> list[list[str]]:
@@ -143,17 +148,13 @@ async def _copy(
     snapshot = volume.artifact.repositorySnapshot
     if await is_filled(run.drive, claim, snapshot):
         return
+    source = {"pvc": name, "hostname": content.spec.clusterUID, "snapshot": snapshot}
     request = target.request(
         "restore",
         origin=origin,
         step="restore",
         subject=name,
-        job={
-            "pvc": name,
-            "hostname": content.spec.clusterUID,
-            "snapshot": snapshot,
-            "ownerMap": _wire_map(made),
-        },
+        job={**source, "ownerMap": _wire_map(made)},
         claim=claim,
         placement=placement_of(name, _workloads(made)),
     )
@@ -163,8 +164,7 @@ async def _copy(
 
     async def on_result(result: WorkerResult) -> None:
         # what failed is in the record before the claim says that it need not be filled again
-        for item in result.failures:
-            run.fail(Failure(code=item.code, message=item.message, object=f"{name}:{item.path}"))
+        _tell(run, name, result)
         await run.set_volume(finished(run.volume(name), result), force=True)
         await note_filled(run.drive, claim, snapshot)
 

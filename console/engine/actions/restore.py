@@ -50,24 +50,7 @@ READY_S = 600.0  # images have to be pulled, and a busy node is slow
 async def plan(run: Run) -> str:
     """Say exactly what will be done; stop here if anything is in the way."""
     made = await plan_of(run)
-    if made.blockers:
-        for blocker in made.blockers:
-            run.fail(
-                Failure(
-                    code=blocker.code,
-                    message=blocker.message,
-                    object=blocker.object,
-                    hint=blocker.hint,
-                )
-            )
-        first = made.blockers[0]
-        more = f" (and {len(made.blockers) - 1} more)" if len(made.blockers) > 1 else ""
-        raise EngineError(
-            f"{first.message}{more}",
-            subject=first.object,
-            hint=first.hint,
-            code="restore.blocked",
-        )
+    run.refuse(made.blockers, code="restore.blocked")
     run.note(
         planHash=made.hash,
         targetNamespace=made.target,

@@ -25,7 +25,6 @@ from console.engine.facade import RetireRequest
 from console.engine.model.kinds import RESTORE_POINT_CONTENTS, RESTORE_POINTS, SECRETS
 from console.engine.model.names import LABEL_POINT, LABEL_ROLE, NAMESPACE
 from console.engine.model.record import (
-    Failure,
     FreedData,
     RetireAction,
     RetireActionStatus,
@@ -147,20 +146,7 @@ async def _check(run: Run) -> None:
         action_uid=run.uid,
         damaged=tuple(point.name for point in spec.points if point.state == "Damaged"),
     )
-    for blocker in plan.blockers:
-        run.fail(
-            Failure(
-                code=blocker.code,
-                message=blocker.message,
-                object=blocker.object,
-                hint=blocker.hint,
-            )
-        )
-    if plan.blockers:
-        first = plan.blockers[0]
-        raise EngineError(
-            first.message, subject=first.object, hint=first.hint, code="retire.blocked"
-        )
+    run.refuse(plan.blockers, code="retire.blocked")
     there = [msgspec.structs.replace(point, state="Ready") for point in plan.points]
     named = [msgspec.structs.replace(point, state="Ready") for point in spec.points]
     if there != named or plan.data != spec.data:

@@ -27,9 +27,10 @@ from console.engine.model.wire import decode, encode
 from console.engine.plan.authorise import spec_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from console.engine.model.kinds import Kind, RawObject
+    from console.engine.model.views import Blocker
     from console.engine.volumes.drive import Drive
 
 A = TypeVar("A", bound=Action)
@@ -168,6 +169,34 @@ class ActionRun(Generic[A]):
         self.status = msgspec.structs.replace(
             self.status, failures=(*self.status.failures, failure)
         )
+
+    def refuse(self, blockers: Sequence[Blocker], *, code: str = "") -> None:
+        """End the action when something stands in its way; each is in the failures.
+
+        Args:
+            code: Of the error; by default the first blocker's.
+
+        Raises:
+            EngineError: About the first of the blockers.
+        """
+        for blocker in blockers:
+            self.fail(
+                Failure(
+                    code=blocker.code,
+                    message=blocker.message,
+                    object=blocker.object,
+                    hint=blocker.hint,
+                )
+            )
+        if blockers:
+            first = blockers[0]
+            more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
+            raise EngineError(
+                f"{first.message}{more}",
+                subject=first.object,
+                hint=first.hint,
+                code=code or first.code,
+            )
 
     def set_volumes(self, volumes: Iterable[VolumeProgress]) -> None:
         """Note all volumes at once; written with the next step."""

@@ -261,18 +261,7 @@ async def plan_back(run: Run) -> str:
     undone = decode(raw, RestoreAction)
     facts = await swap_facts(run.drive.client, undone.status.targetNamespace)
     made = plan_undo(undone, facts, uid=run.uid)
-    for blocker in made.blockers:
-        run.fail(
-            Failure(
-                code=blocker.code,
-                message=blocker.message,
-                object=blocker.object,
-                hint=blocker.hint,
-            )
-        )
-    if made.blockers:
-        first = made.blockers[0]
-        raise EngineError(first.message, subject=first.object, hint=first.hint, code=first.code)
+    run.refuse(made.blockers)
     run.note(targetNamespace=undone.status.targetNamespace)
     note_swap(run, workloads=made.workloads, volumes=made.volumes)
     return f"{len(made.volumes)} volumes of {undone.status.targetNamespace}"

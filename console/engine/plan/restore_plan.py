@@ -27,7 +27,7 @@ from console.engine.plan.sanitise import RestoreContext, sanitise
 from console.engine.plan.swap_plan import SwapPlan, plan_swap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from console.engine.facade import RestoreRequest
     from console.engine.model.kinds import RawObject
@@ -93,10 +93,9 @@ def plan_restore(
         action_uid: The RestoreAction's; empty for a preview. Stamped on all that is made;
             what stands in the target with this stamp is no clash.
     """
-    source = point.spec.application.namespace
     context = RestoreContext(
-        source_namespace=source,
-        target_namespace=request.target or source,
+        source_namespace=point.spec.application.namespace,
+        target_namespace=request.target or point.spec.application.namespace,
         action_uid=action_uid,
         storage_class_map=dict(request.storage_class_map),
     )
@@ -118,23 +117,23 @@ def plan_restore(
         swap=_swap(live, with_data),
         owner_map=findings.owner_pairs(request.owner_map),
     )
-    asked = (
-        *findings.about_owners(request.owner_map),
-        *findings.about_sizes(request.claim_sizes, with_data),
-    )
     found = (
         *findings.about_point(point, with_data),
         *findings.about_namespace(context.target_namespace, live),
     )
+    cautions = warnings(stored, context=context, live=live, mapped=request.owner_map)
     return msgspec.structs.replace(
         plan,
-        blockers=(*found, *planner.blockers, *plan.swap.blockers, *asked),
-        warnings=(
-            *warnings(stored, context=context, live=live, mapped=request.owner_map),
-            *plan.swap.warnings,
-        ),
+        blockers=(*found, *planner.blockers, *plan.swap.blockers, *_asked(request, with_data)),
+        warnings=(*cautions, *plan.swap.warnings),
         hash=_hash(plan),
     )
+
+
+def _asked(request: RestoreRequest, with_data: Collection[str]) -> Iterator[Blocker]:
+    """What is wrong with the request itself."""
+    yield from findings.about_owners(request.owner_map)
+    yield from findings.about_sizes(request.claim_sizes, with_data)
 
 
 def to_preview(plan: RestorePlan, *, cluster: str = "") -> RestorePreview:
