@@ -126,7 +126,7 @@ class Archiver:
         self.repo = repo
         self.writer = writer
         self.tally = tally
-        self._stop = stop
+        self.stop = stop
         self._work: WorkStack[Job] = WorkStack(())
         self.open_files: set[int] = set()  # of large files under way
         self._root_tree = b""
@@ -147,7 +147,7 @@ class Archiver:
             with Beneath(root) as beneath:
                 worker = Worker(self, beneath)
                 while (job := take()) is not None:
-                    self._stop.check()
+                    self.stop.check()
                     job.run(worker)
 
         try:

@@ -101,6 +101,7 @@ class BatchJob:
         archiver, folder = worker.archiver, self._tasks[0].folder
         read: list[tuple[FileTask, Node, bytes]] = []
         for task in self._tasks:
+            archiver.stop.check()
             try:
                 fd = open_file(worker.beneath.folder(folder.path), task.item.name)
             except OSError as fault:

@@ -173,6 +173,7 @@ class PieceWriter:
         lane = self._lanes.get()
         try:
             for piece, content in self._contents(lane, run):
+                self._stop.check()  # a run may hold thousands of files
                 if isinstance(content, Damage):
                     if piece.file.fail(lane.landing):
                         self._failures.damage(piece.file.path, content)

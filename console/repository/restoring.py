@@ -151,7 +151,6 @@ class _Restore:
     def _walk(self, landing: Landing, writer: PieceWriter, nodes: list[Node]) -> None:
         stack = [(b"", nodes)]
         while stack:
-            self._stop.check()
             folder, nodes = stack.pop()
             self._progress.add(
                 files_total=sum(node.type == "file" for node in nodes),
@@ -159,6 +158,7 @@ class _Restore:
             )
             below: list[tuple[bytes, list[Node]]] = []
             for node in nodes:
+                self._stop.check()
                 path = folder + b"/" + node.name if folder else node.name
                 try:
                     if node.type == "dir":

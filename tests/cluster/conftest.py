@@ -3,12 +3,16 @@
 A test asks for `cluster_one` (and `cluster_two`), started once per run, and for `namespace`,
 a name of its own that is removed at the end. With `KUBECONFIG` set, `cluster_one` is that
 cluster; tests that ask for `bed_one` or `cluster_two`, or for what only the bed has, then skip.
+
+While you write a test: `KUBEHAVEN_BED_FIRST=3` takes the bed's clusters 3 and 4, so that runs go
+side by side; `KUBEHAVEN_BED_KEEP=1` uses a cluster that stands and leaves it standing.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +21,15 @@ import pytest
 from tests.cluster.bed.clusters import up
 from tests.cluster.bed.guard import Guardian, missing
 from tests.cluster.bed.places import HOST, Cluster
-from tests.cluster.bed.processes import run
+from tests.cluster.bed.processes import attempt, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 GIVEN = os.environ.get("KUBECONFIG", "")
+FIRST = int(os.environ.get("KUBEHAVEN_BED_FIRST", "1"))
+KEPT = os.environ.get("KUBEHAVEN_BED_KEEP") == "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,20 +62,20 @@ def guardian() -> Iterator[None]:
     reason = missing()
     if reason:
         pytest.skip(f"{reason}; or run on a cluster of your own: KUBECONFIG=FILE make test-cluster")
-    with Guardian():
+    with nullcontext() if KEPT else Guardian(FIRST, FIRST + 1):
         yield
 
 
 @pytest.fixture(scope="session")
 def bed_one(guardian: None) -> Cluster:
     """The first cluster of the bed."""
-    return _started(1)
+    return _started(FIRST)
 
 
 @pytest.fixture(scope="session")
 def bed_two(guardian: None) -> Cluster:
     """The second cluster of the bed."""
-    return _started(2)
+    return _started(FIRST + 1)
 
 
 def _started(number: int) -> Cluster:
@@ -78,7 +84,9 @@ def _started(number: int) -> Cluster:
             "this test needs the clusters of the bed: run make test-cluster without KUBECONFIG"
         )
     cluster = Cluster(number)
-    up(cluster)
+    stands = ("kubectl", f"--kubeconfig={cluster.kubeconfig}", "get", "--raw=/readyz")
+    if not (KEPT and attempt(*stands)):
+        up(cluster)
     return cluster
 
 

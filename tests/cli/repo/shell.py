@@ -60,7 +60,7 @@ class Shell:
         command += ["--password-file", str(self.password_file), *words]
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout
 
-    def process(self, *words: str, **how: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "console", "repo", *self.access, *words]
+    def process(self, *words: str, program: str = "console", **how: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", program, "repo", *self.access, *words]
         environment = {**os.environ, "PYTHONPATH": str(TREE)}
         return subprocess.Popen(command, env=environment, **how)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +18,6 @@ from tests.cli.repo.shell import TREE
 
 if TYPE_CHECKING:
     from tests.cli.repo.shell import Shell
-
-MIB = 1 << 20
 
 
 def test_files_that_can_not_be_read_make_it_partial(made: Shell) -> None:
@@ -43,9 +41,7 @@ def test_files_that_can_not_be_read_make_it_partial(made: Shell) -> None:
 def test_stopping_leaves_the_repository_valid(
     made: Shell, number: signal.Signals, code: int
 ) -> None:
-    with (made.source / "big").open("wb") as file:
-        for _ in range(160):  # takes a second at least
-            file.write(os.urandom(MIB))
+    _many_slow_files(made)
     seen, code_seen = _on_a_terminal(made, number, "backup", str(made.source))
     assert code_seen == code
     assert b"backup  " in seen
@@ -55,9 +51,7 @@ def test_stopping_leaves_the_repository_valid(
 
 
 def test_a_restore_that_was_stopped_says_what_it_left(made: Shell, tmp_path: Path) -> None:
-    with (made.source / "big").open("wb") as file:
-        for _ in range(160):
-            file.write(os.urandom(MIB))
+    _many_slow_files(made)
     made.run("backup", str(made.source))
     target = tmp_path / "target"
     words = ["restore", "latest", "--target", str(target)]
@@ -69,9 +63,9 @@ def test_a_restore_that_was_stopped_says_what_it_left(made: Shell, tmp_path: Pat
 
 
 def test_a_pipe_gets_no_progress(made: Shell) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with made.process("backup", str(made.source), **pipes) as process:
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=60)
     assert out.count(b"\n") == 1
     assert errors == b""
 
@@ -82,15 +76,23 @@ def test_a_disk_that_is_full_behind_the_output(made: Shell) -> None:
         process = made.process(
             "cat", "file", "latest", "volume/sub/b", stdout=full, stderr=subprocess.PIPE
         )
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors == b"error: No space left on device [output]\n"
 
 
+def _many_slow_files(shell: Shell) -> None:
+    """Enough that no braked command is through before a signal comes."""
+    for number in range(600):
+        (shell.source / f"slow{number:03}").write_bytes(os.urandom(1000))
+
+
 def _on_a_terminal(shell: Shell, number: int, *words: str) -> tuple[bytes, int]:
-    """Start with a terminal as stderr, send a signal once it shows progress; all it showed."""
+    """All it showed on a terminal; it is braked, and gets a signal once it shows progress."""
     ours, theirs = pty.openpty()
-    process = shell.process(*words, stdout=subprocess.DEVNULL, stderr=theirs)
+    process = shell.process(
+        *words, program="tests.cli.repo.braked", stdout=subprocess.DEVNULL, stderr=theirs
+    )
     os.close(theirs)
     seen = b""
     with suppress(OSError):  # the terminal's end
@@ -99,4 +101,4 @@ def _on_a_terminal(shell: Shell, number: int, *words: str) -> tuple[bytes, int]:
                 os.kill(process.pid, number)
             seen += part
     os.close(ours)
-    return seen, process.wait(timeout=20)
+    return seen, process.wait(timeout=60)

@@ -56,16 +56,16 @@ def up(cluster: Cluster) -> float:
     return time.monotonic() - started
 
 
-def down(only: int = 0) -> list[str]:
-    """Remove every cluster that stands or once stood here, or one of them; their names."""
+def down(*only: int) -> list[str]:
+    """Remove every cluster that stands or once stood here, or some of them; their names."""
     names = {path.name for path in state_folder().glob("khbed*")}
     names |= {name for name in run("ip", "netns", "list").split() if name.startswith("khbed")}
     numbers = sorted(int(name[5:]) for name in names if name[5:].isdigit())
-    for number in [only] if only else numbers:
+    for number in only or numbers:
         close_machine(Cluster(number))
-    if not only or numbers in ([], [only]):
+    if not only or set(numbers) <= set(only):
         close_host()
-    return [Cluster(number).name for number in numbers if only in {0, number}]
+    return [Cluster(number).name for number in numbers if not only or number in only]
 
 
 def leftovers() -> list[str]:

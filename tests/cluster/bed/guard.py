@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cluster.bed.places import TREE
@@ -48,6 +49,8 @@ def missing() -> str:
         return "the CNI plug-ins are missing: apt-get install containernetworking-plugins"
     if not os.path.isdir("/sys/fs/cgroup/memory") or not os.path.isdir("/sys/fs/cgroup/cpuset"):
         return "the clusters' kubelet is set up for cgroup v1, which this machine has not"
+    if not _may_make_cgroups():
+        return "the control groups of this machine can't be written to"
     if not attempt("unshare", "--net", "--mount", "true"):
         return "this machine allows no network namespaces or mounts"
     with open("/proc/filesystems", encoding="utf-8") as systems:
@@ -58,15 +61,25 @@ def missing() -> str:
     return ""
 
 
+def _may_make_cgroups() -> bool:
+    probe = Path("/sys/fs/cgroup/memory", f"khbed-probe-{os.getpid()}")
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 class Guardian:
     """While it is held, clusters stand; when its holder ends, in any way, they go.
 
     Args:
-        only: The number of the one cluster that it guards; 0: all.
+        only: The numbers of the clusters that it guards; none: all.
     """
 
-    def __init__(self, only: int = 0) -> None:
-        words = [sys.executable, "-m", "tests.cluster.bed.guardian", str(only)]
+    def __init__(self, *only: int) -> None:
+        words = [sys.executable, "-m", "tests.cluster.bed.guardian", *map(str, only)]
         self._process = subprocess.Popen(
             words, cwd=TREE, stdin=subprocess.PIPE, start_new_session=True
         )

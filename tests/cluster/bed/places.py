@@ -59,7 +59,7 @@ class Cluster(NamedTuple):
     @property
     def pods(self) -> str:
         """The pods' network, without its last part."""
-        return f"10.24{self.number}.0"
+        return f"10.{240 + self.number}.0"
 
     @property
     def services(self) -> str:
