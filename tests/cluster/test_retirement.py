@@ -107,7 +107,7 @@ def snapshots_of(cluster: RealCluster) -> set[str]:
     """The snapshots that the bed's driver keeps."""
     if cluster.bed is None:
         pytest.skip("it looks into the storage of the bed: run make test-cluster")
-    return {path.name for path in cluster.bed.storage.glob("snaps/*")}
+    return {path.name for path in cluster.bed.storage.glob("hostpath/snaps/*")}
 
 
 async def test_a_retired_points_snapshot_is_gone_from_the_storage_and_the_other_stays(

@@ -19,7 +19,7 @@ from tests.cluster.bed.machine import (
     start_containerd,
 )
 from tests.cluster.bed.pki import make_pki
-from tests.cluster.bed.places import BRIDGE, DRIVER, HERE, Cluster, state_folder
+from tests.cluster.bed.places import BRIDGE, DRIVERS, HERE, Cluster, state_folder
 from tests.cluster.bed.processes import BedFault, attempt, run, start, supervised, wait_until
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def up(cluster: Cluster) -> float:
     _start_node(cluster, programs)
     _start_storage(cluster, programs)
     wait_until("the node is Ready", lambda: _is_node_ready(cluster), limit_s=READY_S)
-    wait_until("the driver is registered", lambda: _has_driver(cluster), limit_s=READY_S)
+    wait_until("the drivers are registered", lambda: _has_drivers(cluster), limit_s=READY_S)
     return time.monotonic() - started
 
 
@@ -106,13 +106,13 @@ def _is_node_ready(cluster: Cluster) -> bool:
     return "True" in kubectl(cluster, "get", "nodes", "-o", f"jsonpath={path}")
 
 
-def _has_driver(cluster: Cluster) -> bool:
+def _has_drivers(cluster: Cluster) -> bool:
     try:
         told = kubectl(cluster, "get", "csinode", cluster.name, "-o", "json")
     except BedFault:
         return False
     drivers: Sequence[Any] = json.loads(told)["spec"].get("drivers") or ()
-    return any(driver["name"] == DRIVER for driver in drivers)
+    return {driver["name"] for driver in drivers} >= set(DRIVERS)
 
 
 def _start_control_plane(cluster: Cluster, programs: Path) -> None:
@@ -204,45 +204,42 @@ def _start_node(cluster: Cluster, programs: Path) -> None:
 
 
 def _start_storage(cluster: Cluster, programs: Path) -> None:
-    folder = cluster.folder
-    socket = folder / "csi" / "csi.sock"
     kubectl(cluster, "apply", "-f", str(programs / "crds"))
     kubectl(cluster, "apply", "-f", str(HERE / "openshift-crds.yaml"))
     kubectl(cluster, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     kubectl(cluster, "apply", "-f", str(HERE / "storage.yaml"))
-    for name, words in (
-        (
-            "csidriver",
-            (
-                f"--node={cluster.name}",
-                f"--root={cluster.storage}",
-                f"--endpoint={socket}",
-                f"--registry={folder}/kubelet/plugins_registry",
-            ),
-        ),
-        (
-            "csi-provisioner",
-            (
-                f"--csi-address={socket}",
-                f"--kubeconfig={cluster.kubeconfig}",
-                "--feature-gates=Topology=true",
-                "--extra-create-metadata",
-                *_RETRY,
-            ),
-        ),
-        (
-            "csi-snapshotter",
-            (
-                f"--csi-address={socket}",
-                f"--kubeconfig={cluster.kubeconfig}",
-                "--extra-create-metadata",
-                *_RETRY,
-            ),
-        ),
-        ("snapshot-controller", (f"--kubeconfig={cluster.kubeconfig}", *_RETRY)),
-    ):
-        command = [*inside(cluster), *supervised([programs / name, *words])]
-        start(folder / "run" / f"{name}.pid", folder / "log" / f"{name}.log", *command)
+    kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
+    for driver, snapshots in DRIVERS.items():
+        _start_driver(cluster, programs, driver, snapshots=snapshots)
+    _keep_running(cluster, "snapshot-controller", programs, kubeconfig, *_RETRY)
+
+
+def _start_driver(cluster: Cluster, programs: Path, driver: str, *, snapshots: bool) -> None:
+    short = driver.partition(".")[0]
+    socket = f"{cluster.folder}/csi/{short}.sock"
+    kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
+    _keep_running(
+        cluster,
+        "csidriver",
+        programs,
+        *(f"--driver={driver}", f"--node={cluster.name}", "--zone=zone-a", kubeconfig),
+        *(f"--root={cluster.storage}/{short}", f"--endpoint={socket}"),
+        *(f"--registry={cluster.folder}/kubelet/plugins_registry", f"--snapshots={snapshots}"),
+        of=short,
+    )
+    sidecar = (f"--csi-address={socket}", kubeconfig, "--extra-create-metadata", *_RETRY)
+    topology = "--feature-gates=Topology=true"
+    _keep_running(cluster, "csi-provisioner", programs, *sidecar, topology, of=short)
+    if snapshots:
+        _keep_running(cluster, "csi-snapshotter", programs, *sidecar, of=short)
+
+
+def _keep_running(
+    cluster: Cluster, program: str, programs: Path, *words: str, of: str = ""
+) -> None:
+    name = f"{program}-{of}" if of else program
+    command = [*inside(cluster), *supervised([programs / program, *words])]
+    start(cluster.folder / "run" / f"{name}.pid", cluster.folder / "log" / f"{name}.log", *command)
 
 
 _AUDIT = """\

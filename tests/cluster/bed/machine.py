@@ -128,10 +128,22 @@ def close_machine(cluster: Cluster) -> None:
         for group, _, _ in os.walk(controller / cluster.name, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(group)
-    for kept in sorted(cluster.storage.glob("*/*")):
+    for device in _loops_below(cluster.storage, folder):
+        attempt("losetup", "-d", device)
+    for kept in sorted(cluster.storage.glob("*/*/*")):
         attempt("btrfs", "subvolume", "delete", kept)
     shutil.rmtree(cluster.storage, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _loops_below(*folders: Path) -> list[str]:
+    """Loop devices of block volumes, the kubelet's before the driver's that they stand on."""
+    found = []
+    for line in run("losetup", "--raw", "-n", "-O", "NAME,BACK-FILE").splitlines():
+        device, _, file = line.partition(" ")
+        if file.startswith(tuple(f"{folder}/" for folder in folders)):
+            found.append(("/kubelet/" not in file, device))
+    return [device for _, device in sorted(found)]
 
 
 def close_host() -> None:

@@ -11,7 +11,10 @@ HERE = Path(__file__).resolve().parent
 TREE = HERE.parent.parent.parent
 BRIDGE = "khbed0"
 HOST = "10.211.0.1"  # of the host on the bridge: pods reach servers of the tests here
-DRIVER = "hostpath.csi.kubehaven.test"
+DRIVERS = {  # and whether it can snapshot
+    "hostpath.csi.kubehaven.test": True,
+    "plain.csi.kubehaven.test": False,
+}
 
 
 def cache_folder() -> Path:
@@ -83,5 +86,5 @@ class Cluster(NamedTuple):
 
     @property
     def storage(self) -> Path:
-        """Where the driver keeps volumes and snapshots."""
+        """Where the drivers keep volumes and snapshots."""
         return state_folder() / "store" / self.name
