@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from console.engine import RestoreRequest
 from console.engine.kube import Changed, Listed
-from console.engine.model.kinds import CLAIMS, JOBS, PODS, VOLUMES
-from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
+from console.engine.model.kinds import CLAIMS, JOBS, PODS, SETTINGS, VOLUMES
+from console.engine.model.names import LABEL_ACTION_UID, NAMESPACE, WORKERS_NAMESPACE
+from console.engine.plan.stuck import Patience
+from console.engine.volumes import drive
 from tests.engine.story import CLUSTER, LOCATION, Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from console.engine import ActionRef, ActionView
 
@@ -124,3 +128,24 @@ async def test_an_export_whose_backup_fails_says_so(stage: Stage) -> None:
     assert export.error is not None
     assert export.error.code == "point.missing"
     assert await stage.points() == ()
+
+
+async def test_a_worker_image_that_is_missing_ends_the_export_with_the_nodes_words(
+    bare_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "NORMAL", Patience(image_s=0.5))
+    await bare_stage.prepare(watch=False)
+    await bare_stage.sandbox.deploy_visits()
+    await bare_stage.add_location()
+    async with bare_stage.client() as client:
+        image = {"spec": {"workers": {"image": "registry.invalid/nothing:1"}}}
+        await client.patch(SETTINGS, "default", NAMESPACE, merge=image)
+    await bare_stage.engine.clusters.watch(CLUSTER)
+    row = await bare_stage.finished(await export_of(bare_stage, await bare_stage.back_up()))
+    assert row.outcome == "Failed"
+    assert row.error is not None
+    assert row.error.code == "worker.image"
+    assert "registry.invalid/nothing:1" in row.error.message
+    async with bare_stage.client() as client:
+        for kind in (JOBS, CLAIMS, PODS):
+            assert await client.list(kind, WORKERS_NAMESPACE) == [], kind

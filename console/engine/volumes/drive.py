@@ -6,6 +6,8 @@ import datetime
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from console.engine.plan.stuck import Patience
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from console.engine.model.record import VolumeProgress
     from console.engine.volumes.slots import SlotTable
 
+NORMAL = Patience()
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -33,6 +36,7 @@ class Drive:
     on_progress: Callable[[str, tuple[VolumeProgress, ...]], None] = field(
         default=lambda _uid, _volumes: None
     )
+    patience: Patience = field(default_factory=lambda: NORMAL)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in the repository threads; a cancelled thread ends by itself."""

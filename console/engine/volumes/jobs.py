@@ -18,6 +18,7 @@ from console.engine.model.kinds import CLAIMS, EVENTS, JOBS, PODS, SECRETS, RawO
 from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
 from console.engine.plan.jobs import CONTAINER, WorkerRequest, job_secret, trusting, worker_job
 from console.engine.volumes.cutting import ensure
+from console.engine.volumes.waiting import until_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     ResultSink = Callable[["WorkerResult"], Awaitable[None]]
 
 JOB_DEADLINE_S = 7 * 24 * 3600.0
-START_DEADLINE_S = 15 * 60.0  # K10's "worker pod ready"
 TRIES = 3
 
 
@@ -164,26 +164,42 @@ async def _follow(drive: Drive, job: RawObject, on_counters: CountersSink) -> Wo
         drive.client.wait_for(JOBS, name, WORKERS_NAMESPACE, _has_ended, timeout_s=JOB_DEADLINE_S),
         name=f"ended:{name}",
     )
+    stuck = loop.create_task(until_stuck(drive.client, name, drive.patience), name=f"stuck:{name}")
+    first, patience_s = asyncio.FIRST_COMPLETED, drive.patience.begin_s
     try:
-        done, _ = await asyncio.wait(
-            {begun, ended}, timeout=START_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait({begun, ended, stuck}, timeout=patience_s, return_when=first)
         if not done:
             raise await _not_started(drive, job)
-        return await _result(drive, await ended)
+        await asyncio.wait({ended, stuck}, return_when=first)
+        if not ended.done():
+            found = stuck.result()
+            raise WorkerFailed(
+                found.message,
+                subject=f"Job {WORKERS_NAMESPACE}/{name}",
+                hint=found.hint,
+                code=found.code,
+            )
+        return await _result(drive, ended.result())
     finally:
-        for task in (log, begun, ended):
+        for task in (log, begun, ended, stuck):
             task.cancel()
-        await asyncio.gather(log, begun, ended, return_exceptions=True)
+        await asyncio.gather(log, begun, ended, stuck, return_exceptions=True)
 
 
 async def _not_started(drive: Drive, job: RawObject) -> WorkerFailed:
     name = job["metadata"]["name"]
     pods = await drive.client.list(PODS, WORKERS_NAMESPACE, labels=f"job-name={name}")
+    words, subject = await _why(drive, job, pods), f"Job {WORKERS_NAMESPACE}/{name}"
+    if not pods:
+        return WorkerFailed(
+            f"no worker pod could be made: {words}",
+            subject=subject,
+            hint="does a quota, a LimitRange, Pod Security, an SCC or a webhook refuse it?",
+            code="worker.refused",
+        )
     return WorkerFailed(
-        f"the worker did not begin within {START_DEADLINE_S / 60:.0f} minutes: "
-        f"{await _why(drive, job, pods)}",
-        subject=f"Job {WORKERS_NAMESPACE}/{name}",
+        f"the worker did not begin within {drive.patience.begin_s / 60:.0f} minutes: {words}",
+        subject=subject,
         hint="can the worker image be pulled, and is there room on a node?",
         code="worker.not_started",
     )
