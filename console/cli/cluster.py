@@ -34,8 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     on_engine(verbs.add_parser("list", help="the clusters"), _list, cluster=False)
     prepare = verbs.add_parser("prepare", help="put our resources in, after showing each")
     prepare.add_argument("name", metavar="NAME")
-    prepare.add_argument("--dry-run", action="store_true", help="only show what would be done")
-    prepare.add_argument("--yes", action="store_true", help="do not ask")
+    how = prepare.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    how.add_argument(
+        "--print", action="store_true", help="only print every object, for kubectl apply -f -"
+    )
+    how.add_argument("--yes", action="store_true", help="do not ask")
     on_engine(prepare, _prepare, cluster=False)
     leftovers = verbs.add_parser(
         "leftovers", help="what actions that are gone have left; an engine takes it away"
@@ -95,6 +99,8 @@ def _problem(row: ClusterView) -> str:
 
 async def _prepare(session: Session) -> int:
     asked = session.arguments
+    if asked.print:
+        return await _print(session)
     plan = await session.engine.clusters.plan_prepare(asked.name)
     if not session.json:
         print(*explain_prepare(plan), sep="\n")
@@ -112,6 +118,20 @@ async def _prepare(session: Session) -> int:
         output.print_json(done)
     else:
         print(f"{asked.name} is prepared")
+    return DONE
+
+
+async def _print(session: Session) -> int:
+    manifests = await session.engine.clusters.manifests(session.arguments.name)
+    if session.json:
+        output.print_json({"apiVersion": "v1", "kind": "List", "items": manifests.objects})
+        return DONE
+    import yaml  # here: only who prints manifests pays for it
+
+    for row in manifests.left_out:
+        where = "/".join(part for part in (row.namespace, row.name) if part)
+        print(output.visible(f"# left out: {row.resource} {where}: {row.reason}"))
+    print(yaml.safe_dump_all(manifests.objects, explicit_start=True, sort_keys=False), end="")
     return DONE
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ClusterView,
         Leftovers,
         LocationView,
+        Manifests,
         PlannedObject,
         PointView,
         PreparePlan,
@@ -97,6 +98,9 @@ class Clusters(Protocol):
 
     async def plan_prepare(self, name: str) -> PreparePlan:
         """Every object that *prepare* would create or update; writes nothing."""
+
+    async def manifests(self, name: str) -> Manifests:
+        """Every object that *prepare* wants there, for `kubectl apply`; writes nothing."""
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         """Carry a shown plan out; refused when it is no longer true (code `plan.stale`)."""

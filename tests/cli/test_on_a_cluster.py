@@ -334,3 +334,14 @@ def test_on_a_terminal_prepare_asks(
         os.close(terminal)
     assert process.returncode == code
     assert (bare.run("point", "list", code=None).code == 0) is prepared
+
+
+def test_what_prepare_would_put_there_is_printed_for_kubectl(bare: Lab) -> None:
+    bare.run("cluster", "add", "lab", "--kubeconfig", str(bare.stage.kubeconfig))
+    text = bare.run("cluster", "prepare", "lab", "--print").out
+    objects = list(yaml.safe_load_all(text))
+    assert "# left out: settings.kubehaven.io kubehaven/default: " in text
+    assert [obj["kind"] for obj in objects[-3:]] == ["ClusterRole", "Role", "Role"]
+    listed = bare.ask("cluster", "prepare", "lab", "--print")
+    assert (listed["kind"], listed["items"]) == ("List", objects)
+    assert "[cluster.unprepared]" in bare.run("point", "list", code=1).err

@@ -31,6 +31,7 @@ from console.engine import (
     Leftovers,
     LocationsListed,
     LocationView,
+    Manifests,
     NotFound,
     PlanError,
     PlannedObject,
@@ -299,6 +300,11 @@ class DemoClusters:
             ),
         ]
         return PreparePlan(cluster=name, objects=tuple(objects), hash="prepare-1")
+
+    async def manifests(self, name: str) -> Manifests:
+        self._engine.cluster(name)
+        one = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubehaven"}}
+        return Manifests(cluster=name, objects=(one,))
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         self._engine.note("clusters.prepare", name, plan_hash)

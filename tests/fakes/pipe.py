@@ -44,6 +44,7 @@ from console.engine import (
     Locations,
     LocationsListed,
     LocationView,
+    Manifests,
     Notice,
     PlannedObject,
     PointsChanged,
@@ -235,6 +236,9 @@ class PipeClusters:
 
     async def plan_prepare(self, name: str) -> PreparePlan:
         return await self._call("clusters.plan_prepare", PreparePlan, name)
+
+    async def manifests(self, name: str) -> Manifests:
+        return await self._call("clusters.manifests", Manifests, name)
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         return await self._call("clusters.prepare", PreparePlan, name, plan_hash=plan_hash)

@@ -13,7 +13,7 @@ from console.engine.controller.sweeping import find_leftovers
 from console.engine.errors import DrivenElsewhere, EngineError
 from console.engine.kube import read_kubeconfig, trust_digest
 from console.engine.kube.clusters import ClusterBook, ClusterEntry, check_trust, trusted_access
-from console.engine.kube.prepare import plan_prepare, prepare
+from console.engine.kube.prepare import plan_prepare, prepare, print_manifests
 from console.engine.model.record import ACTION_KINDS
 from console.engine.model.views import ClusterView, Leftovers
 from console.engine.model.wire import decode
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from console.engine.events import EventBus
     from console.engine.kube import ClusterAccess, Write
-    from console.engine.model.views import PreparePlan
+    from console.engine.model.views import Manifests, PreparePlan
 
 
 class Sessions:
@@ -182,6 +182,11 @@ class ClustersGroup:
         """Every object that *prepare* would create or update; writes nothing."""
         session = await self._sessions.connected(name)
         return await plan_prepare(session.client, name)
+
+    async def manifests(self, name: str) -> Manifests:
+        """Every object that *prepare* wants there, for `kubectl apply`; writes nothing."""
+        session = await self._sessions.connected(name)
+        return await print_manifests(session.client, name)
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         """Carry a shown plan out."""

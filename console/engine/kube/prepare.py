@@ -1,7 +1,7 @@
 """Puts what we need into a cluster: shown first as a plan, then carried out exactly.
 
-`wanted` reads what is shipped, `plan` compares it with what is there (pure), `prepare` applies
-the difference in order. Nothing is ever deleted, and the CRDs of a newer engine stay.
+`manifests.wanted` reads what is shipped, `draft` compares it with what is there (pure), `prepare`
+applies the difference in order. Nothing is ever deleted, and the CRDs of a newer engine stay.
 """
 
 from __future__ import annotations
@@ -13,69 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from console import __version__, resources_path
+from console import __version__
 from console.engine.aiokit import Backoff
-from console.engine.errors import EngineError, NotFound, PlanError
+from console.engine.errors import NotFound, PlanError
+from console.engine.kube.manifests import ANNOTATION_VERSION, wanted
 from console.engine.model import kinds
-from console.engine.model.kinds import Kind, RawObject
-from console.engine.model.names import GROUP
-from console.engine.model.views import PlannedObject, PreparePlan
+from console.engine.model.views import Manifests, PlannedObject, PreparePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from console.engine.kube.client import KubeClient
+    from console.engine.kube.manifests import Wanted
+    from console.engine.model.kinds import Kind, RawObject
 
-ANNOTATION_VERSION = f"{GROUP}/version"  # of the Kubehaven that wrote the object
 ESTABLISHED_S = 30.0
 SERVED_S = 10.0
 MAX_CHANGES = 20
 
-_ADMISSION = ("admissionregistration.k8s.io", "v1")
-_RBAC = ("rbac.authorization.k8s.io", "v1")
-_KINDS = {
-    (kind.api_version, kind.kind): kind
-    for kind in (
-        kinds.CRDS,
-        kinds.NAMESPACES,
-        kinds.SERVICE_ACCOUNTS,
-        kinds.SETTINGS,
-        Kind(*_RBAC, "clusterroles", "ClusterRole", namespaced=False),
-        Kind(
-            *_ADMISSION,
-            "validatingadmissionpolicies",
-            "ValidatingAdmissionPolicy",
-            namespaced=False,
-        ),
-        Kind(
-            *_ADMISSION,
-            "validatingadmissionpolicybindings",
-            "ValidatingAdmissionPolicyBinding",
-            namespaced=False,
-        ),
-    )
-}
-
 Verb = Literal["create", "update", "keep", "skip"]
-
-
-class Wanted(NamedTuple):
-    """One object as it shall be; `once` ones are the user's as soon as they are there."""
-
-    kind: Kind
-    obj: RawObject
-    once: bool = False
-
-    @property
-    def name(self) -> str:
-        """Of the object."""
-        return str(self.obj["metadata"]["name"])
-
-    @property
-    def namespace(self) -> str:
-        """Of the object; empty where it has none."""
-        return str(self.obj["metadata"].get("namespace", ""))
 
 
 class Draft(NamedTuple):
@@ -85,25 +41,6 @@ class Draft(NamedTuple):
     verb: Verb
     changes: tuple[str, ...] = ()
     reason: str = ""
-
-
-def wanted(folder: Path | None = None) -> tuple[Wanted, ...]:
-    """What is shipped, in the order in which it must be applied: CRDs, then the rest."""
-    root = folder or resources_path()
-    found = [
-        Wanted(_KINDS[obj["apiVersion"], obj["kind"]], _stamped(obj), once=part == "defaults")
-        for part in ("crds", "rbac", "defaults")
-        for path in sorted((root / part).glob("*.yaml"))
-        for obj in _documents(path)
-    ]
-    if not found:
-        raise EngineError(
-            "the manifests that belong to this Kubehaven are missing",
-            subject=str(root),
-            hint="install it again",
-            code="prepare.incomplete",
-        )
-    return tuple(found)
 
 
 def draft(
@@ -121,9 +58,8 @@ def draft(
     drafts = []
     for one in objects:
         there = live.get((one.kind.resource, one.namespace, one.name))
-        if _is_optional(one) and one.kind not in served:
-            why = "needs Kubernetes 1.30 or newer; self-service stays off"
-            drafts.append(Draft(one, "skip", reason=why))
+        if one.absent_because and one.kind not in served:
+            drafts.append(Draft(one, "skip", reason=one.absent_because))
         elif there is None:
             drafts.append(Draft(one, "create"))
         else:
@@ -141,18 +77,19 @@ def shown(cluster: str, drafts: tuple[Draft, ...]) -> PreparePlan:
         if one.verb in {"create", "update"}
     ]
     digest = hashlib.sha256(msgspec.json.encode(exact, order="sorted")).hexdigest()
-    rows = tuple(
-        PlannedObject(
-            verb=one.verb,
-            resource=one.wanted.kind.resource,
-            namespace=one.wanted.namespace,
-            name=one.wanted.name,
-            changes=one.changes,
-            reason=one.reason,
-        )
-        for one in drafts
-    )
+    rows = tuple(_row(one, verb=one.verb, reason=one.reason) for one in drafts)
     return PreparePlan(cluster=cluster, objects=rows, hash=digest)
+
+
+def _row(one: Draft, *, verb: Verb, reason: str) -> PlannedObject:
+    return PlannedObject(
+        verb=verb,
+        resource=one.wanted.kind.resource,
+        namespace=one.wanted.namespace,
+        name=one.wanted.name,
+        changes=one.changes,
+        reason=reason,
+    )
 
 
 async def plan_prepare(client: KubeClient, cluster: str) -> PreparePlan:
@@ -162,6 +99,35 @@ async def plan_prepare(client: KubeClient, cluster: str) -> PreparePlan:
         PlanError: `prepare.newer`.
     """
     return shown(cluster, await _look(client))
+
+
+def printed(cluster: str, drafts: tuple[Draft, ...], served: set[Kind]) -> Manifests:
+    """Every object as `kubectl apply` takes it, whether it is there already or not.
+
+    Left out is what `kubectl apply` would fail at, or take away from the user.
+    """
+    objects, left_out = [], []
+    for one in drafts:
+        why = one.reason
+        if one.wanted.once and one.verb == "keep":
+            why = "it is there, and yours"
+        elif one.wanted.once and one.wanted.kind not in served:
+            why = "its kind comes with the others; without it the defaults hold"
+        if why:
+            left_out.append(_row(one, verb="skip", reason=why))
+        else:
+            objects.append(one.wanted.obj)
+    return Manifests(cluster=cluster, objects=tuple(objects), left_out=tuple(left_out))
+
+
+async def print_manifests(client: KubeClient, cluster: str) -> Manifests:
+    """Every object that `prepare` wants in this cluster, for `kubectl apply`; writes nothing.
+
+    Raises:
+        PlanError: `prepare.newer`.
+    """
+    served = {one.kind for one in await client.discover()}
+    return printed(cluster, await _look(client, served), served)
 
 
 async def prepare(client: KubeClient, cluster: str, *, plan_hash: str) -> PreparePlan:
@@ -198,10 +164,11 @@ async def prepare(client: KubeClient, cluster: str, *, plan_hash: str) -> Prepar
     return plan
 
 
-async def _look(client: KubeClient) -> tuple[Draft, ...]:
+async def _look(client: KubeClient, served: set[Kind] | None = None) -> tuple[Draft, ...]:
     objects = await asyncio.to_thread(wanted)
-    served = {one.kind for one in await client.discover()}
-    asked = [one for one in objects if not _is_optional(one) or one.kind in served]
+    if served is None:
+        served = {one.kind for one in await client.discover()}
+    asked = [one for one in objects if not one.absent_because or one.kind in served]
     answers = await asyncio.gather(
         *(client.find(one.kind, one.name, one.namespace) for one in asked)
     )
@@ -233,27 +200,9 @@ async def _apply(client: KubeClient, one: Draft) -> None:
         ) from error
 
 
-def _is_optional(one: Wanted) -> bool:
-    """Whether the cluster may be too old for it."""
-    return one.kind.group == _ADMISSION[0]
-
-
 def _is_established(crd: RawObject) -> bool:
     conditions = crd.get("status", {}).get("conditions") or ()
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
-
-
-def _documents(path: Path) -> Iterator[RawObject]:
-    import yaml  # here: only who prepares pays for it
-
-    with path.open("rb") as stream:
-        yield from yaml.safe_load_all(stream)
-
-
-def _stamped(obj: RawObject) -> RawObject:
-    metadata = obj["metadata"]
-    annotations = {**metadata.get("annotations", {}), ANNOTATION_VERSION: __version__}
-    return {**obj, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _refuse_newer(one: Wanted, there: RawObject) -> None:

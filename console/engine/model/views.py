@@ -8,7 +8,7 @@ UTC strings as the API server writes them, empty = not known; sizes are bytes,
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -225,6 +225,14 @@ class PreparePlan(View, frozen=True, kw_only=True):
     cluster: str
     objects: tuple[PlannedObject, ...]
     hash: str
+
+
+class Manifests(View, frozen=True, kw_only=True):
+    """What *prepare* wants in a cluster, as `kubectl apply` takes it."""
+
+    cluster: str
+    objects: tuple[dict[str, Any], ...]  # Kubernetes objects, in the order to apply them
+    left_out: tuple[PlannedObject, ...] = ()  # with the reasons
 
 
 class RestorePreview(View, frozen=True, kw_only=True):

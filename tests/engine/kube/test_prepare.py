@@ -10,17 +10,19 @@ import pytest
 
 from console import __version__, resources_path
 from console.engine import errors
-from console.engine.kube.prepare import ANNOTATION_VERSION, draft, shown, wanted
+from console.engine.kube.manifests import ANNOTATION_VERSION, wanted
+from console.engine.kube.prepare import draft, printed, shown
 from console.engine.model import kinds
 from console.engine.model.intent import Settings, SettingsSpec
 from console.engine.model.wire import decode
 
 if TYPE_CHECKING:
-    from console.engine.kube.prepare import Wanted
+    from console.engine.kube.manifests import Wanted
     from console.engine.model.kinds import RawObject
 
 ALL = wanted()
 SERVED = {one.kind for one in ALL}
+OPTIONAL = {one.kind.group for one in ALL if one.absent_because}
 
 Live = dict[tuple[str, str, str], "RawObject"]
 
@@ -99,6 +101,19 @@ def test_without_admission_policies_they_are_skipped_and_it_is_said() -> None:
     assert "1.30" in skipped[0].reason
 
 
+def test_what_is_printed_is_what_kubectl_can_apply(live: Live) -> None:
+    """Neither the user's settings nor a kind that the cluster does not know."""
+    bare = {one for one in SERVED if one.group not in {"kubehaven.io", *OPTIONAL}}
+    new = printed("c", draft(ALL, {}, bare), bare)
+    assert {row.resource.partition(".")[2] for row in new.left_out} == {"kubehaven.io", *OPTIONAL}
+    assert len(new.objects) + len(new.left_out) == len(ALL)
+    again = printed("c", draft(ALL, live, SERVED), SERVED)
+    assert [(row.name, row.reason) for row in again.left_out] == [
+        ("default", "it is there, and yours")
+    ]
+    assert [obj["metadata"]["name"] for obj in again.objects] == [one.name for one in ALL[:-1]]
+
+
 def test_the_hash_is_of_exactly_what_would_be_written(live: Live) -> None:
     empty = shown("c", draft(ALL, {}, SERVED)).hash
     assert empty == shown("c", draft(ALL, {}, SERVED)).hash
@@ -136,6 +151,7 @@ def test_an_older_engine_is_updated(live: Live) -> None:
 def test_no_role_reaches_people_by_itself() -> None:
     for one in ALL:
         assert not any("aggregate" in label for label in one.obj["metadata"].get("labels", {}))
+        assert "aggregationRule" not in one.obj
         assert one.kind.kind not in {"ClusterRoleBinding", "RoleBinding"}
     account = next(one.obj for one in ALL if one.kind == kinds.SERVICE_ACCOUNTS)
     assert account["automountServiceAccountToken"] is False
