@@ -39,6 +39,9 @@ _BYTES = {
 }
 _REASONS = {
     "SelfServiceUnavailable": "actions outside the namespace kubehaven need the in-cluster engine",
+    "OtherRequester": "the engine that drives this cluster works for its own user only; "
+    "let the requester's own drive it, or one in the cluster",
+    "RequesterMissing": "it does not say who asks (spec.requestedBy); ask for it with kubehaven",
     "NoSlot": "all slots are taken",
     "Paused": "it is paused",
 }

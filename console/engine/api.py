@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.engine.actions.authorising import with_rights
 from console.engine.actions.collecting import collect
 from console.engine.actions.reading import make_plan
 from console.engine.catalog import browsing, exported
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         RestorePreview,
         RetirePreview,
     )
+    from console.engine.plan.restore_plan import RestorePlan
     from console.engine.plan.select import Decision
 
 
@@ -232,8 +234,7 @@ class PointsGroup:
         """What a restore would do; writes nothing."""
         session = await self._sessions.prepared(cluster)
         content = await asking.resolve_point(session.client, request.point)
-        plan = await make_plan(session.client, content, request, session.threads.run)
-        return to_preview(plan, cluster=cluster)
+        return to_preview(await _plan(session, content, request), cluster=cluster)
 
     async def preview_retire(self, cluster: str, request: RetireRequest) -> RetirePreview:
         """What a retirement would free, by id; writes nothing."""
@@ -302,7 +303,7 @@ class ActionsGroup:
         session = await self._sessions.prepared(cluster)
         if plan_hash:
             content = await asking.resolve_point(session.client, request.point)
-            plan = await make_plan(session.client, content, request, session.threads.run)
+            plan = await _plan(session, content, request)
             if plan.hash != plan_hash or plan.blockers:
                 raise PlanError(
                     "the target or the point has changed since the preview",
@@ -346,6 +347,15 @@ class ActionsGroup:
         """Ask for an action to stop."""
         session = await self._sessions.prepared(cluster)
         await asking.ask_cancel(session.client, kind, namespace, name)
+
+
+async def _plan(
+    session: ClusterSession, content: RestorePointContent, request: RestoreRequest
+) -> RestorePlan:
+    """A restore's plan for this console's user, what he may not do among its blockers."""
+    plan = await make_plan(session.client, content, request, session.threads.run)
+    in_cluster = session.driven_by.startswith("cluster:")
+    return await with_rights(session.client, plan, user=None, engine=not in_cluster, home=NAMESPACE)
 
 
 async def _points(session: ClusterSession) -> list[PointView]:

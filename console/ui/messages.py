@@ -122,6 +122,10 @@ class Explanation(NamedTuple):
 
 # Codes of console.engine.errors and of faults in actions. A code without an entry falls back
 # to its parent (`a.b` → `a`), then to the message itself.
+_NOT_ALLOWED = Explanation(
+    "This account may not do that",
+    "Ask an administrator of the cluster for the right that the message names.",
+)
 EXPLANATIONS: dict[str, Explanation] = {
     "cluster": Explanation("The cluster refused the request"),
     "cluster.unreachable": Explanation(
@@ -132,10 +136,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "The cluster does not accept the credential",
         "Sign in again with your usual tool, so that the kubeconfig holds a fresh token.",
     ),
-    "cluster.forbidden": Explanation(
-        "This account may not do that",
-        "Ask an administrator of the cluster for the right that the message names.",
-    ),
+    "cluster.forbidden": _NOT_ALLOWED,
+    "action.rights": _NOT_ALLOWED,
+    "action.hook_rights": _NOT_ALLOWED,
+    "restore.rights": _NOT_ALLOWED,
+    "restore.grants": _NOT_ALLOWED,
+    "undo.rights": _NOT_ALLOWED,
+    "retire.rights": _NOT_ALLOWED,
     "cluster.not_found": Explanation(
         "The object is not there", "It may have been deleted. The list shows what exists now."
     ),

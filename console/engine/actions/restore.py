@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.actions.authorising import requester_of, with_rights
 from console.engine.actions.filling import FILL, fill_volume, origin_of
 from console.engine.actions.reading import make_plan
 from console.engine.actions.run import ActionRun, StepSpec
@@ -49,7 +50,13 @@ READY_S = 600.0  # images have to be pulled, and a busy node is slow
 
 async def plan(run: Run) -> str:
     """Say exactly what will be done; stop here if anything is in the way."""
-    made = await plan_of(run)
+    made = await with_rights(
+        run.drive.client,
+        await plan_of(run),
+        user=requester_of(run),
+        engine=run.drive.desktop,
+        home=run.action.metadata.namespace,
+    )
     run.refuse(made.blockers, code="restore.blocked")
     run.note(
         planHash=made.hash,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.actions.authorising import lacking_rights, requester_of
 from console.engine.actions.repository_jobs import existing_target
 from console.engine.actions.retiring import make_retire_plan, terminating
 from console.engine.actions.run import ActionRun, StepSpec
@@ -29,6 +30,8 @@ from console.engine.model.record import (
     RetireAction,
     RetireActionStatus,
 )
+from console.engine.plan.engine_rights import retire_engine_needs
+from console.engine.plan.rights import retire_needs
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.freeing import free_snapshot
 from console.engine.volumes.jobs import clean_up, run_job
@@ -45,9 +48,17 @@ LOCK_PAUSE_S, LOCK_TRIES = 20.0, 100  # the lock of one that died grows stale in
 
 async def check(run: Run) -> str:
     """Ask all rules again; what is there must be exactly what the spec names."""
+    spec = run.action.spec
     if not _status(run).begun:
         await _check(run)
-    spec = run.action.spec
+        kinds = {point.kind for point in spec.points}
+        needs = retire_needs(spec.points)
+        if run.drive.desktop:
+            needs += retire_engine_needs(local="local" in kinds, exported="exported" in kinds)
+        lacking = await lacking_rights(
+            run.drive.client, needs, user=requester_of(run), area="retire"
+        )
+        run.refuse(lacking, code="retire.blocked")
     return f"{len(spec.points)} points, {len(spec.data)} volumes"
 
 

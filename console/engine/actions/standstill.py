@@ -14,10 +14,10 @@ import msgspec
 
 from console.engine.errors import Conflict, EngineError
 from console.engine.kube import Changed, Listed
-from console.engine.model.kinds import PODS, Kind
+from console.engine.model.kinds import PODS
 from console.engine.model.record import Failure, RestoreAction, RestoreActionStatus, Swap
 from console.engine.plan.raw import GroupKind, name_of, part
-from console.engine.plan.swap_plan import SUSPENDED, mounts
+from console.engine.plan.swap_plan import SUSPENDED, kind_of, mounts
 
 if TYPE_CHECKING:
     from console.engine.actions.run import ActionRun
@@ -139,7 +139,7 @@ async def refuse_scaled_up(run: Run) -> None:
     """
     namespace = run.status.targetNamespace
     for workload in swap_of(run).workloads:
-        raw = await run.drive.client.find(_kind(workload), workload.name, namespace)
+        raw = await run.drive.client.find(kind_of(workload), workload.name, namespace)
         if raw is not None and _is_running(workload, raw):
             raise EngineError(
                 "an autoscaler, operator or person scaled it up while its volumes were swapped",
@@ -151,7 +151,7 @@ async def refuse_scaled_up(run: Run) -> None:
 
 async def _set(run: Run, workload: StoppedWorkload, *, running: bool) -> bool:
     """Scale or suspend exactly this object; False where it is not there any more."""
-    kind, namespace = _kind(workload), run.status.targetNamespace
+    kind, namespace = kind_of(workload), run.status.targetNamespace
     for _ in range(TRIES):
         raw = await run.drive.client.find(kind, workload.name, namespace)
         if raw is None or raw["metadata"]["uid"] != workload.uid:
@@ -181,19 +181,14 @@ def _is_running(workload: StoppedWorkload, raw: RawObject) -> bool:
 
 
 def _suspends(workload: StoppedWorkload) -> bool:
-    return GroupKind(_kind(workload).group, workload.kind) in SUSPENDED
-
-
-def _kind(workload: StoppedWorkload) -> Kind:
-    group, _, version = workload.apiVersion.rpartition("/")
-    return Kind(group, version, workload.plural, workload.kind)
+    return GroupKind(kind_of(workload).group, workload.kind) in SUSPENDED
 
 
 async def _wait_ready(run: Run, workload: StoppedWorkload) -> None:
     namespace = run.status.targetNamespace
     try:
         await run.drive.client.wait_for(
-            _kind(workload),
+            kind_of(workload),
             workload.name,
             namespace,
             lambda raw: raw.get("status", {}).get("readyReplicas", 0) >= workload.replicas,

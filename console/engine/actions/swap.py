@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.engine.actions import restore
+from console.engine.actions.authorising import lacking_rights, requester_of
 from console.engine.actions.filling import FILL, fill_volume, origin_of
 from console.engine.actions.reading import swap_facts
 from console.engine.actions.run import ActionRun, StepSpec
@@ -28,9 +29,11 @@ from console.engine.actions.standstill import (
 )
 from console.engine.errors import ClusterError, EngineError
 from console.engine.model.kinds import CLAIMS, RESTORE_ACTIONS, VOLUMES
-from console.engine.model.names import ANNOTATION_RECLAIM_POLICY, WORKERS_NAMESPACE
+from console.engine.model.names import ANNOTATION_RECLAIM_POLICY, NAMESPACE, WORKERS_NAMESPACE
 from console.engine.model.record import Failure, RestoreAction, SwappedVolume
 from console.engine.model.wire import decode
+from console.engine.plan.engine_rights import swap_engine_needs
+from console.engine.plan.rights import swap_needs
 from console.engine.plan.undo_plan import plan_undo
 from console.engine.volumes.drive import timestamp
 from console.engine.volumes.handover import drop_unfinished, patch_volume, retain
@@ -253,18 +256,30 @@ async def plan_back(run: Run) -> str:
     """What an undo will stop and swap back.
 
     Raises:
-        EngineError: `undo.blocked`, with every reason as a failure.
+        EngineError: What stands in the way, with every reason as a failure.
     """
     subject = run.action.spec.subject
     namespace = subject.namespace or run.action.metadata.namespace
     raw = await run.drive.client.get(RESTORE_ACTIONS, subject.name, namespace)
     undone = decode(raw, RestoreAction)
-    facts = await swap_facts(run.drive.client, undone.status.targetNamespace)
+    target, home = undone.status.targetNamespace, run.action.metadata.namespace
+    if home not in {NAMESPACE, target}:
+        raise EngineError(
+            f"it would write to {target}, but an action may only work on its own namespace",
+            subject=run.label,
+            hint=f"an administrator can ask for it in the namespace {NAMESPACE}",
+            code="action.other_target",
+        )
+    facts = await swap_facts(run.drive.client, target)
     made = plan_undo(undone, facts, uid=run.uid)
     run.refuse(made.blockers)
-    run.note(targetNamespace=undone.status.targetNamespace)
+    needs = swap_needs(made, target)
+    if run.drive.desktop:
+        needs += swap_engine_needs(made, target)
+    run.refuse(await lacking_rights(run.drive.client, needs, user=requester_of(run), area="undo"))
+    run.note(targetNamespace=target)
     note_swap(run, workloads=made.workloads, volumes=made.volumes)
-    return f"{len(made.volumes)} volumes of {undone.status.targetNamespace}"
+    return f"{len(made.volumes)} volumes of {target}"
 
 
 IN_PLACE: tuple[StepSpec[RestoreAction], ...] = (

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.actions.authorising import lacking_rights
 from console.engine.model.kinds import (
+    CLAIMS,
+    LOCATIONS,
     NAMESPACES,
     RESTORE_POINT_CONTENTS,
     RESTORE_POINTS,
@@ -16,10 +19,12 @@ from console.engine.model.kinds import (
 from console.engine.model.names import NAMESPACE
 from console.engine.model.record import Requester
 from console.engine.plan.authorise import Refusal, RequestFacts, check_action, subject_kind
+from console.engine.plan.engine_rights import backup_engine_needs, export_engine_needs
+from console.engine.plan.raw import describe, text
 
 if TYPE_CHECKING:
     from console.engine.kube import KubeClient
-
+    from console.engine.plan.rights import Need
 
 ADMISSION_POLICIES = Kind(
     "admissionregistration.k8s.io",
@@ -28,8 +33,15 @@ ADMISSION_POLICIES = Kind(
     "ValidatingAdmissionPolicy",
     namespaced=False,
 )
-POLICY = "kubehaven-requested-by"
 POD_EXEC = Kind("", "v1", "pods/exec", "PodExecOptions")
+ADMISSION_BINDINGS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
+POLICIES = ("kubehaven-requested-by",)
 
 
 async def check(
@@ -37,7 +49,32 @@ async def check(
 ) -> Refusal | None:
     """Why an action must not be carried out now; None when it may be."""
     facts = await _facts(client, action, user=user, desktop=desktop)
-    return check_action(action, facts=facts)
+    refusal = check_action(action, facts=facts)
+    if refusal is not None or not desktop:
+        return refusal
+    return await _own_rights(client, action)
+
+
+async def _own_rights(client: KubeClient, action: RawObject) -> Refusal | None:
+    """What a desktop engine lacks itself; the others ask with their plan, for each object."""
+    needs: tuple[Need, ...] = ()
+    if action["kind"] == "BackupAction":
+        subject = action["spec"]["subject"]
+        application = subject.get("namespace") or subject["name"]
+        claims = await client.list(CLAIMS, application, metadata_only=True)
+        needs = backup_engine_needs(application, volumes=bool(claims))
+    elif action["kind"] == "ExportAction":
+        needs = export_engine_needs()
+    missing = await lacking_rights(client, needs, user=None, area="action")
+    if not missing:
+        return None
+    more = f" (and {len(missing) - 1} more rights)" if len(missing) > 1 else ""
+    return Refusal(
+        code=missing[0].code,
+        message=f"{missing[0].message}{more}",
+        hint="ask an administrator for that right; a desktop engine works with yours",
+        subject=describe(action),
+    )
 
 
 async def _facts(
@@ -62,8 +99,11 @@ async def _facts(
         point_namespace_uid=namespace_uid,
         driver=user,
         desktop=desktop,
-        admission_policy=home != NAMESPACE and await _has_policy(client),
+        admission_policy=home != NAMESPACE and await _was_checked(client, action),
         may_exec=await _may_exec(client, action, user),
+        location_open_to=await _open_to(client, action)
+        if home != NAMESPACE and action["kind"] == "ExportAction"
+        else (),
     )
 
 
@@ -80,5 +120,28 @@ async def _may_exec(client: KubeClient, action: RawObject, user: Requester) -> b
     return await client.may(who, "create", POD_EXEC, namespace)
 
 
-async def _has_policy(client: KubeClient) -> bool:
-    return await client.find(ADMISSION_POLICIES, POLICY) is not None
+async def _was_checked(client: KubeClient, action: RawObject) -> bool:
+    """Whether the API server checked who asks: each policy is there, bound, denies, and is older.
+
+    An action from before the policy could name anybody.
+    """
+    for name in POLICIES:
+        policy = await client.find(ADMISSION_POLICIES, name)
+        binding = await client.find(ADMISSION_BINDINGS, name)
+        if policy is None or binding is None:
+            return False
+        told = binding["spec"]
+        if told.get("policyName") != name or "Deny" not in told.get("validationActions", ()):
+            return False
+        if told.keys() & {"matchResources", "paramRef"}:
+            return False  # bound to a part of the cluster only
+        made = text(action, "metadata", "creationTimestamp")
+        if made < max(text(raw, "metadata", "creationTimestamp") for raw in (policy, binding)):
+            return False
+    return True
+
+
+async def _open_to(client: KubeClient, action: RawObject) -> tuple[str, ...]:
+    """The namespaces that an ExportAction's location is open to."""
+    location = await client.find(LOCATIONS, text(action, "spec", "profile", "name"), NAMESPACE)
+    return tuple(location["spec"].get("allowedNamespaces") or ()) if location else ()

@@ -9,6 +9,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from console.engine.actions.authorising import lacking_rights
 from console.engine.actions.reading import swap_facts
 from console.engine.actions.retiring import make_retire_plan
 from console.engine.catalog.contents import find_content, list_contents
@@ -45,6 +48,7 @@ from console.engine.model.record import (
 )
 from console.engine.model.views import ActionRef
 from console.engine.model.wire import decode, encode
+from console.engine.plan.rights import retire_needs, swap_needs
 from console.engine.plan.undo_plan import plan_undo
 
 if TYPE_CHECKING:
@@ -145,7 +149,11 @@ async def ask_undo(
     """
     undone = decode(await client.get(RESTORE_ACTIONS, name, namespace), RestoreAction)
     facts = await swap_facts(client, undone.status.targetNamespace)
-    for blocker in plan_undo(undone, facts).blockers:
+    made = plan_undo(undone, facts)
+    lacking = await lacking_rights(
+        client, swap_needs(made, undone.status.targetNamespace), user=None, area="undo"
+    )
+    for blocker in (*made.blockers, *lacking):
         raise PlanError(
             blocker.message, subject=blocker.object, hint=blocker.hint, code=blocker.code
         )
@@ -163,7 +171,9 @@ async def plan_retirement(
 ) -> RetirePlan:
     """What a retirement would free; its points by name, or by id where one copy has it."""
     names = [(await resolve_point(client, name)).metadata.name for name in request.points]
-    return await make_retire_plan(client, names, request, cluster_uid=cluster_uid)
+    plan = await make_retire_plan(client, names, request, cluster_uid=cluster_uid)
+    lacking = await lacking_rights(client, retire_needs(plan.points), user=None, area="retire")
+    return msgspec.structs.replace(plan, blockers=(*plan.blockers, *lacking)) if lacking else plan
 
 
 async def ask_retire(

@@ -9,6 +9,7 @@ over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,12 @@ from console.engine.controller.acceptance import check
 from console.engine.controller.carrying import carry
 from console.engine.controller.queueing import LABEL_AFTER, decide
 from console.engine.controller.sweeping import sweep
-from console.engine.errors import ClusterError, EngineError, LostLease, NotFound
+from console.engine.errors import ClusterError, EngineError, Forbidden, LostLease, NotFound
 from console.engine.kube import Changed, Listed
 from console.engine.model.kinds import RESTORE_POINT_CONTENTS
 from console.engine.model.record import ExportAction, Fault
 from console.engine.model.wire import decode
-from console.engine.plan.authorise import SELF_SERVICE_UNAVAILABLE, spec_hash
+from console.engine.plan.authorise import Refusal, spec_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
     from console.engine.model.record import Action, ActionKind, Requester
     from console.engine.model.views import Leftover
-    from console.engine.plan.authorise import Refusal
     from console.engine.plan.queue import Waiting
     from console.engine.volumes.drive import Drive
 
@@ -209,7 +209,7 @@ class Driver:
             if self._is_mine(entry.action) and run.status.reason != "WaitingForPoint":
                 await self._write(run, entry, reason="WaitingForPoint")
             return
-        refusal = await check(self._drive.client, entry.raw, user=self._user, desktop=self._desktop)
+        refusal = await self._refusal(entry)
         now = await self._drive.now()
         if refusal is None:
             await self._write(
@@ -226,11 +226,27 @@ class Driver:
             await self._write(
                 run, entry, phase="Finished", outcome="Failed", endTime=now, error=fault
             )
-        elif run.status.reason != refusal.pending and (
-            # whoever asked: no engine can carry it out here, and people must see why
-            refusal.pending == SELF_SERVICE_UNAVAILABLE or self._is_mine(entry.action)
-        ):
-            await self._write(run, entry, reason=refusal.pending)
+        elif run.status.reason != refusal.pending:
+            # also of another's action: whoever asked must see why it waits
+            with contextlib.suppress(Forbidden):
+                await self._write(run, entry, reason=refusal.pending)
+
+    async def _refusal(self, entry: Entry) -> Refusal | None:
+        """Why an action must not be carried out; what we may not even read is such a reason."""
+        try:
+            return await check(
+                self._drive.client, entry.raw, user=self._user, desktop=self._desktop
+            )
+        except ClusterError as error:
+            if error.retryable:
+                raise
+            return Refusal(
+                code=error.code,
+                message=error.message,
+                hint=error.hint,
+                subject=error.subject,
+                pending="" if self._is_mine(entry.action) else "OtherRequester",
+            )
 
     async def _awaits_point(self, action: ExportAction) -> bool:
         before = action.metadata.labels.get(LABEL_AFTER, "")

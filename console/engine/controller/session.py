@@ -191,7 +191,7 @@ class ClusterSession:
             drive,
             self._driving,
             user=self.asker(),
-            desktop=not self._holder.startswith("cluster:"),
+            desktop=drive.desktop,
             on_lost=self._on_lost,
             on_waiting=self._note_waiting,
             on_swept=self._tell_swept,

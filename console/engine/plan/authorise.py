@@ -8,16 +8,19 @@ Failed) or leaves it Pending for an engine that may drive it.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from console.engine.model.names import NAMESPACE
 from console.engine.model.record import Requester
+from console.engine.model.views import Blocker
 from console.engine.plan.raw import describe, items, name_of, namespace_of, part, text, uid_of
 
 if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
+    from console.engine.plan.restore_plan import RestorePlan
 
 _CONTROL = frozenset({"cancel", "paused", "priority"})
 SELF_SERVICE_UNAVAILABLE = "SelfServiceUnavailable"
@@ -48,6 +51,7 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     desktop: bool = False  # a desktop engine: drives its own user's actions only
     admission_policy: bool = False  # the cluster checks requestedBy itself
     may_exec: bool = True  # whoever asks may run commands in the application's pods
+    location_open_to: tuple[str, ...] = ()  # namespaces that an export's location is open to
 
 
 def spec_hash(spec: RawObject) -> str:
@@ -63,8 +67,48 @@ def check_action(action: RawObject, *, facts: RequestFacts) -> Refusal | None:
     """
     found = _altered(action) or _elsewhere(action) or _unbound(action, facts)
     found = found or _hooks(action, facts)
+    found = found or _closed(action, facts)
     found = found or _self_service(action, facts) or _foreign(action, facts)
     return msgspec.structs.replace(found, subject=describe(action)) if found else None
+
+
+def beyond(plan: RestorePlan, home: str) -> tuple[Blocker, ...]:
+    """Attack (b): what a restore would write that is not in the namespace that it is for.
+
+    Args:
+        home: The namespace in which it is asked for.
+    """
+    foreign, wide = Counter[str](), Counter[str]()
+    for item in [item for wave in plan.waves for item in wave]:
+        if item.verb != "create":
+            continue
+        if not item.kind.namespaced:
+            wide[item.kind.resource] += 1
+        elif namespace_of(item.obj) != plan.target:
+            foreign[namespace_of(item.obj)] += 1
+    if plan.namespace.verb == "create":
+        wide["namespaces"] += 1
+    outside = tuple(
+        Blocker(
+            code="restore.other_namespace",
+            message=f"{count} objects of the restore point are for the namespace {namespace!r}, "
+            f"and this restore is for {plan.target}",
+            object=f"namespaces/{namespace}",
+            hint="do not trust the restore point: no backup makes one like this",
+        )
+        for namespace, count in sorted(foreign.items())
+    )
+    if home == NAMESPACE:
+        return outside
+    return outside + tuple(
+        Blocker(
+            code="restore.cluster_scoped",
+            message=f"it would make {count} {resource}, which belong to the whole cluster",
+            object=resource,
+            hint=f"an administrator can ask for it in the namespace {NAMESPACE}",
+        )
+        for resource, count in sorted(wide.items())
+    )
 
 
 def _altered(action: RawObject) -> Refusal | None:
@@ -184,6 +228,21 @@ def _binding(point: RawObject, content: RawObject, namespace_uid: str) -> Refusa
         message=f"RestorePoint {mine['namespace']}/{mine['name']} names the content "
         f"{name_of(content)}, which is bound to {theirs} (differs: {differs})",
         hint="an administrator can hand the content over to this namespace",
+    )
+
+
+def _closed(action: RawObject, facts: RequestFacts) -> Refusal | None:
+    """Attack (g): a location is an administrator's until he opens it to a namespace."""
+    home = namespace_of(action)
+    if text(action, "kind") != "ExportAction" or home == NAMESPACE:
+        return None
+    if home in facts.location_open_to:
+        return None
+    location = text(action, "spec", "profile", "name")
+    return Refusal(
+        code="location.not_open",
+        message=f"Location {location} is not open to the namespace {home}",
+        hint="an administrator can add it to the location's spec.allowedNamespaces",
     )
 
 

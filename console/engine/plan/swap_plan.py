@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.engine.model.kinds import Kind
 from console.engine.model.record import StoppedWorkload, SwappedVolume
 from console.engine.model.views import Blocker
 from console.engine.plan.raw import (
@@ -28,7 +29,7 @@ from console.engine.plan.raw import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from console.engine.model.kinds import Kind, RawObject
+    from console.engine.model.kinds import RawObject
 
 POD = GroupKind("", "Pod")
 CLAIM = GroupKind("", "PersistentVolumeClaim")
@@ -65,6 +66,12 @@ class SwapPlan(NamedTuple):
 def is_read(kind: Kind) -> bool:
     """Whether a swap looks at the objects of a kind."""
     return (kind.group, kind.kind) in READ
+
+
+def kind_of(workload: StoppedWorkload) -> Kind:
+    """The kind of a workload that is stopped."""
+    group, _, version = workload.apiVersion.rpartition("/")
+    return Kind(group, version, workload.plural, workload.kind)
 
 
 def plan_swap(

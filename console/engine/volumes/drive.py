@@ -38,6 +38,11 @@ class Drive:
     )
     patience: Patience = field(default_factory=lambda: NORMAL)
 
+    @property
+    def desktop(self) -> bool:
+        """Whether this engine works with the rights of the user who runs it, not with its own."""
+        return not self.holder.startswith("cluster:")
+
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in the repository threads; a cancelled thread ends by itself."""
         return await self.threads.run(function, *args, **kwargs)

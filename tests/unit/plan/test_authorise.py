@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.engine.model import kinds
+from console.engine.model.kinds import Kind
 from console.engine.model.record import Requester
-from console.engine.plan.authorise import Refusal, RequestFacts, check_action, spec_hash
+from console.engine.plan.authorise import (
+    Refusal,
+    RequestFacts,
+    beyond,
+    check_action,
+    spec_hash,
+)
+from console.engine.plan.restore_plan import PlannedItem, RestorePlan
 from tests.builders.objects import made
 
 if TYPE_CHECKING:
@@ -60,6 +70,7 @@ def facts(**more: Any) -> RequestFacts:
         "driver": Requester(username="anna", uid="7"),
         "desktop": True,
         "admission_policy": True,
+        "location_open_to": ("visits",),
     }
     return RequestFacts(**known | more)
 
@@ -131,6 +142,44 @@ def test_attack_b_an_action_on_another_namespace(raw: RawObject, code: str, poli
     assert found.code == code
     assert not found.pending
     assert found.subject == f"{raw['kind']} visits/x"
+
+
+def test_attack_b_what_belongs_to_the_cluster_is_an_administrators() -> None:
+    wide = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
+    items = (PlannedItem(kind=wide, obj=made("ClusterRole", "x", namespace="")),)
+    for one in (restoring(*items), restoring(namespace="create")):
+        (found,) = beyond(one, "visits")
+        assert found.code == "restore.cluster_scoped"
+        assert beyond(one, "kubehaven") == ()
+
+
+@pytest.mark.parametrize("home", ["visits", "kubehaven"])
+def test_attack_b_a_point_with_objects_of_another_namespace_is_refused_everywhere(
+    home: str,
+) -> None:
+    secret = PlannedItem(kind=kinds.SECRETS, obj=made("Secret", "x", namespace="kube-system"))
+    (found,) = beyond(restoring(secret, secret), home)
+    assert found.code == "restore.other_namespace"
+    assert "2 objects" in found.message
+    assert beyond(restoring(msgspec.structs.replace(secret, verb="keep")), home) == ()
+
+
+def restoring(*items: PlannedItem, namespace: Literal["keep", "create"] = "keep") -> RestorePlan:
+    target = PlannedItem(
+        kind=kinds.NAMESPACES, obj=made("Namespace", "visits", namespace=""), verb=namespace
+    )
+    return RestorePlan(point="p", target="visits", namespace=target, waves=(items,), volumes=())
+
+
+def test_attack_g_an_export_to_a_location_that_is_not_open() -> None:
+    raw = action("ExportAction", profile={"name": "vault"})
+    found = refused(raw, facts(location_open_to=("bank",)))
+    assert found.code == "location.not_open"
+    assert "vault" in found.message
+    assert not found.pending
+    ours = action("ExportAction", namespace="kubehaven", profile={"name": "vault"})
+    ours["spec"]["subject"]["namespace"] = "visits"
+    assert check_action(ours, facts=facts(location_open_to=())) is None
 
 
 def test_from_our_own_namespace_other_targets_are_an_administrators() -> None:
