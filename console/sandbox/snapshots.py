@@ -50,6 +50,7 @@ class Snapshots:
         self._tasks = tasks
         self._folders = folders
         self._freezer = freezer
+        self._unready: set[str] = set()  # handles of snapshots that were taken, and can't be read
         store.listen(self._on_change)
 
     def _on_change(self, change: Change) -> None:
@@ -146,6 +147,9 @@ class Snapshots:
         if claim is None or claim["status"]["phase"] != "Bound":
             why = "not found" if claim is None else "not yet bound to a PV"
             self._fault(key, f"failed to take snapshot: PVC {claim_name} is {why}")
+            return
+        if is_going(claim):
+            self._fault(key, "cannot add finalizer on claim because it is being deleted")
             return
         volume = self._store.peek(Key(VOLUMES, "", claim["spec"]["volumeName"]))
         cls = self._class_of(snapshot)
@@ -244,7 +248,7 @@ class Snapshots:
             self._report(key, {"readyToUse": False, "error": _error(text)})
             return
         cut = self._folders.cuts[handle]
-        self._report(key, _status(handle, cut, ready=True))
+        self._report(key, _status(handle, cut, ready=handle not in self._unready))
 
     async def _take(self, key: Key) -> None:
         content = self._store.get(key)
@@ -263,10 +267,18 @@ class Snapshots:
             self._report(key, {"readyToUse": False, "error": _error(str(error))})
             return
         delay = float(parameters.get("delay") or 0)
-        self._report(key, _status(name, cut, ready=not delay))
         if delay:
-            done = _status(name, cut, ready=True)
-            self._tasks.later(("ready", name), delay, lambda: self._report(key, done))
+            self._unready.add(name)
+            self._tasks.later(("ready", name), delay, lambda: self._get_ready(name))
+        self._report(key, _status(name, cut, ready=not delay))
+
+    def _get_ready(self, handle: str) -> None:
+        """Every content that names the snapshot says so, an adopted one too."""
+        self._unready.discard(handle)
+        done = _status(handle, self._folders.cuts[handle], ready=True)
+        for content in self._store.each(SNAPSHOT_CONTENTS):
+            if (content.get("status") or {}).get("snapshotHandle") == handle:
+                self._report(Key(SNAPSHOT_CONTENTS, "", content["metadata"]["name"]), done)
 
     async def _copy(self, handle: str, folder: Path, name: str) -> Cut:
         async with self._freezer.frozen(handle):

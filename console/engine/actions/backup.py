@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from console import __version__
 from console.engine.actions.collecting import collect, entry
 from console.engine.actions.freezing import frozen
-from console.engine.actions.run import ActionRun, StepSpec
+from console.engine.actions.run import ActionRun, StepSpec, failure_of
 from console.engine.catalog import local
 from console.engine.catalog.contents import find_content, make_content
 from console.engine.catalog.rediscover import complete_local
@@ -26,8 +26,8 @@ from console.engine.volumes.cutting import (
     adopt,
     cut_of,
     cut_volumes,
+    cuttable_claims,
     discard_attempt,
-    snapshottable_claims,
 )
 from console.repository.object_packs import SealedPack, seal_objects
 
@@ -166,9 +166,10 @@ async def _cut_once(run: Run) -> PointManifest:
     client, application = drive.client, application_of(run.action)
     async with frozen(run, application) as freeze:
         claims = [raw for raw in await client.list(CLAIMS, application) if decide(raw).take]
-        targets = await snapshottable_claims(drive, claims)
+        found = await cuttable_claims(drive, claims)
+        run.refuse(found.blockers, code="cut.refused")
         taken_at = await drive.now()
-        volumes = await cut_volumes(drive, targets, origin=origin)
+        volumes = await cut_volumes(drive, found.targets, origin=origin)
         for failure in await freeze.thaw():
             run.fail(failure)
     run.set_volumes(
@@ -181,7 +182,7 @@ async def _cut_once(run: Run) -> PointManifest:
         for volume in volumes
     )
     collected = await collect(client, application, entry)
-    for failure in collected.failures:
+    for failure in (*map(failure_of, found.empty), *collected.failures):
         run.fail(failure)
     entries = sorted(collected.kept)
     key = await local.objects_key(client)

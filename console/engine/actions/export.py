@@ -37,8 +37,9 @@ from console.engine.model.points import (
 )
 from console.engine.model.record import ExportAction, Failure, NamedRef, PointRef, VolumeProgress
 from console.engine.model.wire import encode
+from console.engine.plan.claims import check_export
 from console.engine.plan.jobs import PackSource, pack_copy
-from console.engine.plan.snapshots import Origin, check_export
+from console.engine.plan.snapshots import Origin
 from console.engine.volumes.cutting import ensure
 from console.engine.volumes.handover import make_work_claim
 from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job

@@ -34,6 +34,7 @@ from console.engine.volumes.handover import (
     finish_hand_over,
     hand_over,
     is_given,
+    take_back_unbound,
 )
 from console.engine.volumes.jobs import clean_up
 
@@ -147,7 +148,12 @@ async def clean(run: Run) -> str:
 
 
 async def discard(run: Run) -> bool:
-    """After a failure or a cancel: our own claims go; what the target has stays there."""
+    """After a failure or a cancel: our own claims go; what the target has stays there.
+
+    A claim of the target that was made and not yet given its volume has nothing: it goes too.
+    """
+    if run.status.targetNamespace:
+        await take_back_unbound(run.drive, run.status.targetNamespace, run.uid)
     await drop_unfinished(run.drive, run.uid)
     await clean_up(run.drive, run.uid)
     return False

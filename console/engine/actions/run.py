@@ -180,14 +180,7 @@ class ActionRun(Generic[A]):
             EngineError: About the first of the blockers.
         """
         for blocker in blockers:
-            self.fail(
-                Failure(
-                    code=blocker.code,
-                    message=blocker.message,
-                    object=blocker.object,
-                    hint=blocker.hint,
-                )
-            )
+            self.fail(failure_of(blocker))
         if blockers:
             first = blockers[0]
             more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
@@ -243,6 +236,13 @@ async def carry_out(run: ActionRun[A], specs: tuple[StepSpec[A], ...]) -> None:
         await run.begin(spec.name)
         detail = await spec.do(run)
         await run.end(spec.name, detail)
+
+
+def failure_of(blocker: Blocker) -> Failure:
+    """What stands in the way, as the record tells it."""
+    return Failure(
+        code=blocker.code, message=blocker.message, object=blocker.object, hint=blocker.hint
+    )
 
 
 def _clipped(failure: Failure) -> Failure:

@@ -102,7 +102,8 @@ class SettingsSpec(Record, frozen=True, kw_only=True):
 
     slots: Slots = Slots()
     workers: WorkerSettings = WorkerSettings()
-    snapshotDeadlineSeconds: int = 600
+    snapshotDeadlineSeconds: int = 600  # until a snapshot is taken
+    snapshotReadySeconds: int = 3600  # until a snapshot that was taken can be read
     objectsBudgetMiB: int = 64
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
 from console.engine.model.kinds import (
@@ -27,16 +27,14 @@ from console.engine.model.names import (
 )
 from console.engine.model.points import Cut, SnapshotHandle, VolumeArtifact
 from console.engine.model.views import Blocker
+from console.engine.plan.claims import Snapshottable, check_claim, no_snapshots_known
 from console.engine.plan.snapshots import (
-    Snapshottable,
     adopted_content,
     adopted_name,
     adopted_snapshot,
     artifact,
-    check_claim,
     class_copy,
     cut_snapshot,
-    no_snapshots_known,
     snapshot_handle,
 )
 from console.engine.volumes.releasing import release
@@ -52,42 +50,35 @@ if TYPE_CHECKING:
 TRIES = 20
 
 
-class CutRefused(EngineError):
-    """Some claims can't be snapshotted; `blockers` says which and why."""
+class Cuttable(NamedTuple):
+    """What a cut can take of an application's claims."""
 
-    code = "cut.refused"
-
-    def __init__(self, blockers: Sequence[Blocker]) -> None:
-        first = blockers[0]
-        more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
-        super().__init__(f"{first.message}{more}", subject=first.object, hint=first.hint)
-        self.blockers = tuple(blockers)
+    targets: list[tuple[RawObject, Snapshottable]]  # each with the class that snapshots it
+    empty: list[Blocker]  # claims that have no volume yet
+    blockers: list[Blocker]  # claims whose data could not be had: nothing may be cut
 
 
-async def snapshottable_claims(
-    drive: Drive, claims: Sequence[RawObject]
-) -> list[tuple[RawObject, Snapshottable]]:
-    """Each claim with the class that snapshots it.
-
-    Raises:
-        CutRefused: One or more can't be.
-    """
+async def cuttable_claims(drive: Drive, claims: Sequence[RawObject]) -> Cuttable:
+    """Look at each claim; our own copies of the classes are made."""
     if not claims:
-        return []
+        return Cuttable([], [], [])
     try:
         classes = await drive.client.list(SNAPSHOT_CLASSES)
     except NotFound:
-        raise CutRefused([no_snapshots_known()]) from None
+        return Cuttable([], [], [no_snapshots_known()])
     volumes = {raw["metadata"]["name"]: raw for raw in await drive.client.list(VOLUMES)}
     checked = [
         (claim, check_claim(claim, volumes.get(claim["spec"].get("volumeName", "")), classes))
         for claim in claims
     ]
-    blockers = [verdict for _, verdict in checked if isinstance(verdict, Blocker)]
-    if blockers:
-        raise CutRefused(blockers)
-    await _copy_classes(drive, classes, [v for _, v in checked if isinstance(v, Snapshottable)])
-    return [(claim, verdict) for claim, verdict in checked if isinstance(verdict, Snapshottable)]
+    targets = [(claim, found) for claim, found in checked if isinstance(found, Snapshottable)]
+    refused = [found for _, found in checked if isinstance(found, Blocker)]
+    await _copy_classes(drive, classes, [how for _, how in targets])
+    return Cuttable(
+        targets,
+        empty=[blocker for blocker in refused if blocker.code == "claim.pending"],
+        blockers=[blocker for blocker in refused if blocker.code != "claim.pending"],
+    )
 
 
 async def cut_volumes(

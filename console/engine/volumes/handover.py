@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from console.engine.errors import AlreadyExists, Conflict, EngineError
-from console.engine.model.kinds import CLAIMS, STORAGE_CLASSES, VOLUMES
+from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
+from console.engine.model.kinds import CLAIMS, SNAPSHOTS, STORAGE_CLASSES, VOLUMES
 from console.engine.model.names import (
     ANNOTATION_RECLAIM_POLICY,
     ANNOTATION_RESTORED_BY,
@@ -44,10 +44,48 @@ async def make_work_claim(
     size: int = 0,
     storage_class: str = "",
 ) -> str:
-    """A claim of ours: a clone of the volume's snapshot, or an empty one; its name."""
+    """A claim of ours: a clone of the volume's snapshot, or an empty one; its name.
+
+    Raises:
+        EngineError: `snapshot.not_ready`: the storage has not finished the snapshot in time.
+    """
+    await _wait_usable(drive, volume)
     body = work_claim(volume, origin=origin, step=step, size=size, storage_class=storage_class)
     await ensure(drive, CLAIMS, body)
     return str(body["metadata"]["name"])
+
+
+async def _wait_usable(drive: Drive, volume: VolumeArtifact) -> None:
+    """A snapshot is taken at once; until it can be read, some storage copies it for hours."""
+    if volume.snapshot is None:
+        return
+    limit = drive.settings.snapshotReadySeconds
+    name = volume.snapshot.name
+    try:
+        await drive.client.wait_for(
+            SNAPSHOTS,
+            name,
+            WORKERS_NAMESPACE,
+            lambda raw: bool(raw.get("status", {}).get("readyToUse")),
+            timeout_s=limit,
+        )
+    except NotFound:
+        raise EngineError(
+            "the snapshot of this volume is not in the cluster any more",
+            subject=f"VolumeSnapshot {WORKERS_NAMESPACE}/{name}",
+            hint="choose another restore point, or the exported copy of this one",
+            code="snapshot.missing",
+        ) from None
+    except EngineError as error:
+        if error.code != "cluster.timeout":
+            raise
+        raise EngineError(
+            f"the storage has not finished the snapshot of {volume.pvc} within {limit} s",
+            subject=f"VolumeSnapshot {WORKERS_NAMESPACE}/{name}",
+            hint="the point stays: try again later, see the CSI driver's log, "
+            "or raise snapshotReadySeconds in Settings",
+            code="snapshot.not_ready",
+        ) from error
 
 
 async def note_filled(drive: Drive, name: str, snapshot: str) -> None:
@@ -140,6 +178,35 @@ async def drop_unfinished(drive: Drive, action_uid: str) -> None:
         volume_name = claim["spec"].get("volumeName")
         if volume_name:
             await _give_back(drive, volume_name, claim["metadata"]["uid"])
+
+
+async def take_back_unbound(drive: Drive, namespace: str, action_uid: str) -> None:
+    """Delete the target claims that this action made and that no volume was given to.
+
+    They would stay Pending for ever, and stand in the way of the next restore.
+    """
+    for claim in await drive.client.list(CLAIMS, namespace):
+        if _annotations(claim).get(ANNOTATION_RESTORED_BY) == action_uid:
+            await _while_others_write(partial(_take_back, drive, claim["metadata"]))
+
+
+async def _take_back(drive: Drive, meta: RawObject) -> None:
+    claim = await drive.client.find(CLAIMS, meta["name"], meta["namespace"])
+    if claim is None or claim["metadata"]["uid"] != meta["uid"]:
+        return
+    name = claim["spec"].get("volumeName", "")
+    volume = await drive.client.find(VOLUMES, name) if name else None
+    given = volume is not None and volume["spec"].get("claimRef", {}).get("uid") == meta["uid"]
+    # a claim without `volumeName` is an object of the point like any other: nothing was to be given
+    if not name or given or claim.get("status", {}).get("phase") == "Bound":
+        return
+    await drive.client.delete(
+        CLAIMS,
+        meta["name"],
+        meta["namespace"],
+        uid=meta["uid"],
+        resource_version=claim["metadata"]["resourceVersion"],
+    )
 
 
 async def give_policy_back(drive: Drive, volume: RawObject) -> None:

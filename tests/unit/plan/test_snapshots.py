@@ -12,7 +12,8 @@ from console.engine.model.points import SnapshotHandle, VolumeArtifact
 from console.engine.model.record import NamedRef
 from console.engine.model.views import Blocker
 from console.engine.plan import snapshots
-from console.engine.plan.snapshots import Origin, Snapshottable, check_claim, choose_class
+from console.engine.plan.claims import Snapshottable, check_claim, check_export, choose_class
+from console.engine.plan.snapshots import Origin
 from tests.builders.objects import claim, made, snapshot_class, volume
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def chosen(classes: list[RawObject]) -> str:
         if isinstance(found, Blocker)
         else found["metadata"]["name"]
     )
+
+
+def going(obj: RawObject) -> RawObject:
+    """The object while a finalizer holds it."""
+    return obj | {"metadata": obj["metadata"] | {"deletionTimestamp": "2026-11-01T00:00:00Z"}}
 
 
 @pytest.mark.parametrize("count", range(1, len(CHAIN) + 1))
@@ -77,8 +83,11 @@ def test_our_copy_keeps_what_it_takes() -> None:
 @pytest.mark.parametrize(
     ("obj", "pv", "code"),
     [
-        (claim(), None, "claim.unbound"),
-        (claim(phase="Pending"), volume(), "claim.unbound"),
+        (claim(), None, "claim.lost"),
+        (claim(phase="Lost"), volume(), "claim.lost"),
+        (claim(phase="Pending"), None, "claim.pending"),
+        (claim(phase="Pending"), volume(), "claim.pending"),
+        (going(claim()), volume(), "claim.deleting"),
         (claim(), volume(driver=""), "claim.no_snapshot"),
         (claim(modes=("ReadWriteOncePod",)), volume(driver=""), "claim.one_pod"),
         (claim(mode="Block"), volume(driver=""), "claim.block"),
@@ -108,8 +117,8 @@ def test_a_question_about_the_class_names_the_claim() -> None:
 
 
 def test_block_volumes_are_not_exported_yet() -> None:
-    assert snapshots.check_export(VolumeArtifact(pvc="data")) is None
-    found = snapshots.check_export(VolumeArtifact(pvc="data", volumeMode="Block"))
+    assert check_export(VolumeArtifact(pvc="data")) is None
+    found = check_export(VolumeArtifact(pvc="data", volumeMode="Block"))
     assert found
     assert found.code == "volume.block"
 
