@@ -24,6 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     on_engine(verbs.add_parser("list", help="the locations"), _list)
     check = verbs.add_parser("check", help="look into a location now")
     check.add_argument("name", metavar="NAME")
+    check.add_argument(
+        "--all-clusters",
+        action="store_true",
+        help="list the restore points of other clusters too, after the loss of one for example",
+    )
     on_engine(check, _check)
     password = verbs.add_parser("password", help="print a repository's password, for restic")
     password.add_argument("repository", metavar="REPOSITORY", help="its address, as restic's")
@@ -88,8 +93,11 @@ async def _add(session: Session) -> int:
 
 
 async def _check(session: Session) -> int:
-    name = session.arguments.name
-    return _shown(session, await session.engine.locations.check(await session.cluster(), name))
+    asked = session.arguments
+    location = await session.engine.locations.check(
+        await session.cluster(), asked.name, all_clusters=asked.all_clusters
+    )
+    return _shown(session, location)
 
 
 def _shown(session: Session, location: LocationView) -> int:

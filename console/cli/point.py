@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _COLUMNS = ("NAME", "APPLICATION", "KIND", "STATE", "AGE", "LOCATION", "SIZE", "STORED")
+_SHORT = 8  # characters of a cluster's uid, enough to tell a few clusters apart
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +82,9 @@ async def _list(session: Session) -> int:
     if session.json:
         output.print_json(points)
     else:
-        output.print_table(_COLUMNS, [_cells(point) for point in points])
+        output.print_table(
+            (*_COLUMNS, "FROM"), [(*_cells(point), point.origin[:_SHORT]) for point in points]
+        )
     return DONE
 
 
@@ -147,6 +150,8 @@ def _lines(point: PointView, now: datetime) -> list[str]:
     lines.append(f"  taken {output.age(point.taken_at, now)} ({point.taken_at})")
     sizes = f"{output.size(point.logical_size)}, {output.size(point.physical_size)} stored"
     lines.append(f"  {point.objects} objects, {sizes}")
+    if point.origin:
+        lines.append(output.visible(f"  taken on another cluster, {point.origin}"))
     if not point.bound:
         lines.append("  not bound to a RestorePoint in the application's namespace")
     for volume in point.volumes:

@@ -18,7 +18,12 @@ from console.engine.actions.reading import make_plan
 from console.engine.catalog import browsing, exported
 from console.engine.catalog.contents import list_contents
 from console.engine.catalog.locations import open_location
-from console.engine.catalog.rediscover import join_exported, join_local, look_into
+from console.engine.catalog.rediscover import (
+    forget_foreign,
+    join_exported,
+    join_local,
+    look_into,
+)
 from console.engine.controller import asking
 from console.engine.controller.adding import add_location, note_check
 from console.engine.controller.rows import (
@@ -192,18 +197,22 @@ class LocationsGroup:
         await add_location(session.client, draft)
         return await self.check(cluster, draft.name)
 
-    async def check(self, cluster: str, name: str) -> LocationView:
+    async def check(self, cluster: str, name: str, *, all_clusters: bool = False) -> LocationView:
         """Look into the location now; points found there, and local ones, join the catalogue."""
         session = await self._sessions.prepared(cluster)
         client = session.client
         location = await open_location(client, name)
         now = (await client.server_time()).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            seen = await session.threads.run(look_into, location, cluster_uid=session.uid)
+            known = await list_contents(client)
+            owner = "" if all_clusters else session.uid
+            seen = await session.threads.run(look_into, location, cluster_uid=owner)
         except StoreError as error:
             await note_check(client, name, error.message, at=now)
             raise
         await join_exported(client, name, seen.points)
+        if all_clusters:
+            await forget_foreign(client, name, seen, known=known, cluster_uid=session.uid)
         await join_local(client)
         unread = "; ".join(f"{path}: {fault.message}" for path, fault in seen.damaged.items())
         await note_check(client, name, unread and f"damaged: {unread}", at=now)
@@ -228,7 +237,8 @@ class PointsGroup:
     async def show(self, cluster: str, name: str) -> PointView:
         """One point by the name of its content, or by its id."""
         session = await self._sessions.prepared(cluster)
-        return point_view(cluster, await asking.resolve_point(session.client, name))
+        content = await asking.resolve_point(session.client, name)
+        return point_view(cluster, content, uid=session.uid)
 
     async def preview(self, cluster: str, request: RestoreRequest) -> RestorePreview:
         """What a restore would do; writes nothing."""
@@ -361,7 +371,7 @@ async def _plan(
 async def _points(session: ClusterSession) -> list[PointView]:
     if not session.prepared:
         return []
-    return listed_points(session.name, await list_contents(session.client))
+    return listed_points(session.name, await list_contents(session.client), uid=session.uid)
 
 
 async def _actions(session: ClusterSession) -> list[ActionView]:

@@ -137,8 +137,12 @@ class Locations(Protocol):
     async def add(self, cluster: str, draft: LocationDraft) -> LocationView:
         """Add a location: test it, write and read back the recovery kit, make it usable."""
 
-    async def check(self, cluster: str, name: str) -> LocationView:
-        """Look into the location now; points found there join the catalogue."""
+    async def check(self, cluster: str, name: str, *, all_clusters: bool = False) -> LocationView:
+        """Look into the location now; points found there join the catalogue.
+
+        With `all_clusters` those of other clusters join too, and what such clusters have retired
+        since the last look leaves. Nothing in the location changes.
+        """
 
 
 class RestorePoints(Protocol):

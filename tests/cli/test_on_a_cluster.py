@@ -48,6 +48,9 @@ def test_a_backup_makes_a_point_that_is_shown_and_can_be_browsed(lab: Lab) -> No
     assert "visits: protected" in lab.run("app", "show", "visits").out
     shown = lab.run("point", "show", exported["name"]).out
     assert "exported in nas, Ready" in shown
+    # it was taken here, so it is from no other cluster
+    assert "nas: usable" in lab.run("location", "check", "nas", "--all-clusters").out
+    assert lab.ask("point", "show", exported["name"])["origin"] == ""
     names = [row["name"] for row in lab.ask("point", "browse", exported["name"], "volumes/data")]
     assert "visits.db" in names
     into = lab.folder / "into"

@@ -367,7 +367,7 @@ class DemoLocations:
         self._engine.put(row)
         return row
 
-    async def check(self, cluster: str, name: str) -> LocationView:
+    async def check(self, cluster: str, name: str, *, all_clusters: bool = False) -> LocationView:
         self._engine.note("locations.check", cluster, name)
         for row in await self.list(cluster):
             if row.name == name:

@@ -278,8 +278,9 @@ class PipeLocations:
     async def add(self, cluster: str, draft: LocationDraft) -> LocationView:
         return await self._call("locations.add", LocationView, cluster, draft)
 
-    async def check(self, cluster: str, name: str) -> LocationView:
-        return await self._call("locations.check", LocationView, cluster, name)
+    async def check(self, cluster: str, name: str, *, all_clusters: bool = False) -> LocationView:
+        asked = {"all_clusters": all_clusters}
+        return await self._call("locations.check", LocationView, cluster, name, **asked)
 
 
 class PipePoints:

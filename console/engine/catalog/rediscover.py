@@ -1,11 +1,12 @@
 """Finds points again: from a look into a location, and from the manifests in the cluster.
 
 Deleting a RestorePointContent frees nothing, it only forgets; this is how the
-point comes back. Never deletes, never frees, never overwrites a point.
+point comes back. Never frees and never overwrites a point.
 """
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,12 +19,15 @@ from console.engine.catalog.contents import (
     local_status,
     make_content,
 )
-from console.engine.errors import EngineError
+from console.engine.errors import Conflict, EngineError, NotFound
+from console.engine.model.kinds import RESTORE_POINT_CONTENTS
 from console.engine.model.names import exported_content_name
 from console.engine.model.points import RestorePointContentSpec
 from console.repository import RepositoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from console.engine.catalog.exported import FoundPoint
     from console.engine.catalog.locations import OpenLocation
     from console.engine.kube import KubeClient
@@ -48,7 +52,9 @@ class Seen(NamedTuple):
 
 
 def look_into(location: OpenLocation, *, cluster_uid: str) -> Seen:
-    """Every point of this cluster in a location; a damaged repository hides no other's points.
+    """Every point of a cluster in a location; a damaged repository hides no other's points.
+
+    An empty uid asks for those of all clusters.
 
     Blocking; for a thread.
 
@@ -91,6 +97,45 @@ async def join_exported(client: KubeClient, location: str, found: list[FoundPoin
 
     joined = await side_by_side((partial(join, point) for point in found), at_once=AT_ONCE)
     return Rediscovered(len(found), tuple(name for name in joined if name))
+
+
+async def forget_foreign(
+    client: KubeClient,
+    location: str,
+    seen: Seen,
+    *,
+    known: Iterable[RestorePointContent],
+    cluster_uid: str,
+) -> tuple[str, ...]:
+    """Let go of the points of other clusters that are not in the location any more.
+
+    Their own clusters retired them. Only contents are deleted: that frees nothing, and the
+    next look brings back what is there after all.
+
+    Args:
+        seen: A look at the points of all clusters; of a damaged repository nothing is forgotten.
+        known: The contents as they were before that look.
+
+    Returns:
+        Names of contents.
+    """
+    there = {exported_content_name(point.manifest.id, location) for point in seen.points}
+    gone = [
+        content
+        for content in known
+        if content.spec.location == location
+        and content.spec.clusterUID != cluster_uid
+        and content.metadata.name not in there
+        and content.spec.repository not in seen.damaged
+    ]
+
+    async def forget(content: RestorePointContent) -> str:
+        name, uid = content.metadata.name, content.metadata.uid
+        with contextlib.suppress(NotFound, Conflict):  # somebody was faster
+            await client.delete(RESTORE_POINT_CONTENTS, name, uid=uid)
+        return name
+
+    return tuple(await side_by_side((partial(forget, one) for one in gone), at_once=AT_ONCE))
 
 
 async def join_local(client: KubeClient) -> Rediscovered:

@@ -143,8 +143,11 @@ class Observer:
     def _flush(self) -> None:
         if not all(kind in self._objects for kind in FOLLOWED):
             return
+        names = {raw["metadata"]["name"]: uid for uid, raw in self._objects[NAMESPACES].items()}
         points = listed_points(
-            self._cluster, self._decoded(RESTORE_POINT_CONTENTS, RestorePointContent)
+            self._cluster,
+            self._decoded(RESTORE_POINT_CONTENTS, RestorePointContent),
+            uid=names.get("default", ""),
         )
         actions = self._actions()
         locations = [

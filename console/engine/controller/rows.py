@@ -106,8 +106,8 @@ def location_view(cluster: str, location: Location, *, points: int = 0) -> Locat
     )
 
 
-def point_view(cluster: str, content: RestorePointContent) -> PointView:
-    """A RestorePointContent as a row."""
+def point_view(cluster: str, content: RestorePointContent, *, uid: str) -> PointView:
+    """A RestorePointContent as a row; `uid` is the cluster's own."""
     spec, status = content.spec, content.status
     return PointView(
         cluster=cluster,
@@ -132,12 +132,15 @@ def point_view(cluster: str, content: RestorePointContent) -> PointView:
         ),
         bound=status.restorePointRef is not None,
         reason=status.reason,
+        origin=spec.clusterUID if spec.clusterUID != uid else "",
     )
 
 
-def listed_points(cluster: str, contents: Iterable[RestorePointContent]) -> list[PointView]:
+def listed_points(
+    cluster: str, contents: Iterable[RestorePointContent], *, uid: str
+) -> list[PointView]:
     """The points that may be shown: Ready and Damaged ones, the newest first."""
-    rows = [point_view(cluster, content) for content in contents]
+    rows = [point_view(cluster, content, uid=uid) for content in contents]
     shown = [row for row in rows if row.state != "Building"]
     return sorted(shown, key=lambda row: (row.taken_at, row.name), reverse=True)
 
@@ -268,8 +271,13 @@ def application_rows(
     points: Sequence[PointView],
     actions: Sequence[ActionView],
 ) -> list[ApplicationView]:
-    """Every application of a cluster, by name: its namespaces, and the removed ones with points."""
+    """Every application of a cluster, by name: its namespaces, and the removed ones with points.
+
+    Points of another cluster make their application a removed one here; they do not stand for
+    an application of the same name that is here.
+    """
     there = {raw["metadata"]["name"]: raw for raw in facts.namespaces}
+    points = [point for point in points if not point.origin or point.application not in there]
     workloads, claims = _by_namespace(facts.workloads), _by_namespace(facts.claims)
     points_of, actions_of = _by_application(points), _by_application(actions)
     names = {name for name in there if not is_platform(name)} | points_of.keys()

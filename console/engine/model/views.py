@@ -127,6 +127,7 @@ class PointView(View, frozen=True, kw_only=True):
     volumes: tuple[PointVolumeView, ...] = ()
     bound: bool = False
     reason: str = ""
+    origin: str = ""  # uid of the cluster that it was taken on, where that is another one
 
     @property
     def key(self) -> str:

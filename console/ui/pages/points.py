@@ -195,5 +195,6 @@ def _facts(detail: PointDetail) -> list[tuple[str, str]]:
         (tr("Size"), fmt.size(row.logical_size)),
         (tr("Stored"), fmt.size(row.physical_size) if row.physical_size >= 0 else ""),
         (tr("Cluster"), row.cluster),
+        (tr("Taken on cluster"), fmt.visible(row.origin)),
         (tr("Id"), fmt.visible(row.id)),
     ]
