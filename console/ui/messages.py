@@ -343,6 +343,7 @@ WORDS = {
     "repository": "Repository",
     "volumes": "Volumes",
     "objects": "Objects",
+    "owners": "Owners",
     "clean": "Clean up",
     "plan": "Plan",
     "namespace": "Namespace",

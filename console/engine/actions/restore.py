@@ -13,6 +13,7 @@ import msgspec
 
 from console.engine.actions.authorising import requester_of, with_rights
 from console.engine.actions.filling import FILL, fill_volume, origin_of
+from console.engine.actions.owning import give_owners
 from console.engine.actions.reading import make_plan
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog.contents import get_content
@@ -126,6 +127,11 @@ async def create_objects(run: Run) -> str:
     return f"{run.status.objectsDone} objects"
 
 
+async def set_owners(run: Run) -> str:
+    """What owned another object owns it again."""
+    return await give_owners(run, await plan_of(run))
+
+
 async def wait_ready(run: Run) -> str:
     """Wait a while until the workloads run; those that do not are told."""
     made = await plan_of(run)
@@ -164,6 +170,7 @@ STEPS: tuple[StepSpec[RestoreAction], ...] = (
     StepSpec("namespace", make_namespace),
     StepSpec("volumes", fill_volumes),
     StepSpec("objects", create_objects),
+    StepSpec("owners", set_owners),
     StepSpec("workloads", wait_ready),
     StepSpec("clean", clean),
 )

@@ -290,6 +290,7 @@ IN_PLACE: tuple[StepSpec[RestoreAction], ...] = (
     StepSpec("stop", stop),
     StepSpec("swap", swap_volumes),
     StepSpec("objects", restore.create_objects),
+    StepSpec("owners", restore.set_owners),
     StepSpec("start", start),
     StepSpec("workloads", wait_running),
     StepSpec("clean", clean),

@@ -20,6 +20,7 @@ from console.engine.model.kinds import (
     VOLUMES,
 )
 from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE
+from console.engine.plan.raw import namespace_of
 from console.engine.plan.rights import Need, Right, once, part_of
 from console.engine.plan.swap_plan import kind_of
 
@@ -31,10 +32,17 @@ _POINT_STATUS = part_of(RESTORE_POINT_CONTENTS, "status")
 
 
 def restore_engine_needs(plan: RestorePlan) -> tuple[Need, ...]:
-    """To fill volumes, hand them over, and swap them."""
-    if not plan.volumes:
-        return ()
+    """To set owners, to fill volumes, hand them over, and swap them."""
+    items = [*(item for wave in plan.waves for item in wave), *(v.claim for v in plan.volumes)]
+    owned = [item for item in items if item.owners]
     rights = [
+        Right(verb, item.kind, namespace_of(item.obj))
+        for item in owned
+        for verb in ("get", "patch")
+    ]
+    if not plan.volumes:
+        return once(map(Need, rights))
+    rights += [
         *(Right(verb, CLAIMS, WORKERS_NAMESPACE) for verb in ("create", "patch", "delete")),
         Right("get", CLAIMS, plan.target),
         *_volume_rights(),

@@ -22,7 +22,8 @@ from console.engine.plan import findings
 from console.engine.plan.cautions import warnings
 from console.engine.plan.facts import LiveClass, LiveFacts, LiveObject, served_by_kind
 from console.engine.plan.order import waves
-from console.engine.plan.raw import group_kind, name_of, namespace_of, part, text
+from console.engine.plan.owners import PlannedOwner, planned_owners
+from console.engine.plan.raw import group_kind, name_of, namespace_of, part, text, uid_of
 from console.engine.plan.sanitise import RestoreContext, sanitise
 from console.engine.plan.swap_plan import SwapPlan, plan_swap
 
@@ -44,6 +45,7 @@ class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
     verb: Verb = "create"  # `keep`: stays as it is; `update`: its volume is swapped
     changes: tuple[str, ...] = ()  # what was removed or changed, in words
     done: bool = False  # this same action made it already
+    owners: tuple[PlannedOwner, ...] = ()  # set when all objects are there
 
     @property
     def name(self) -> str:
@@ -101,7 +103,9 @@ def plan_restore(
     )
     planner = _Planner(context, live, in_place=request.in_place, sizes=request.claim_sizes)
     stored = tuple(obj for wave in waves(objects) for obj in wave)
-    planned = [planner.item(obj) for obj in stored if group_kind(obj) != ("", "Namespace")]
+    planned = _owned(
+        [(obj, planner.item(obj)) for obj in stored if group_kind(obj) != ("", "Namespace")]
+    )
     stored_as = {volume.pvc: volume for volume in point.status.volumes}
     claims = {item.name: item for item in planned if item.kind == CLAIMS}
     with_data = {name: item for name, item in claims.items() if name in stored_as}
@@ -245,6 +249,22 @@ class _Planner:
         )
 
 
+def _owned(planned: list[tuple[RawObject, PlannedItem]]) -> list[PlannedItem]:
+    """The items with their owners, as far as these are in the same point."""
+    by_uid = {uid_of(obj): (item.kind, item.name) for obj, item in planned if uid_of(obj)}
+    made = []
+    for obj, item in planned:
+        owners = planned_owners(obj, by_uid)
+        if owners and item.verb == "create":
+            names = ", ".join(f"{owner.kind.kind} {owner.name}" for owner in owners)
+            said = f"ownerReferences set again, with new uids, when all is there: {names}"
+            changes = (*item.changes, said)
+            made.append(msgspec.structs.replace(item, owners=owners, changes=changes))
+        else:
+            made.append(item)
+    return made
+
+
 def _swap(live: LiveFacts, claims: Iterable[str]) -> SwapPlan:
     return plan_swap(live.swap.objects, live.served, set(claims)) if live.swap else SwapPlan()
 
@@ -287,6 +307,10 @@ def _hash(plan: RestorePlan) -> str:
         work["inPlace"] = True
     if plan.owner_map:
         work["owners"] = plan.owner_map
+    items = [*(item for wave in plan.waves for item in wave), *(v.claim for v in plan.volumes)]
+    owned = [[item.kind.resource, item.name, item.owners] for item in items if item.owners]
+    if owned:
+        work["owned"] = owned
     return hashlib.sha256(msgspec.json.encode(work, order="sorted")).hexdigest()
 
 
