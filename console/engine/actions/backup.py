@@ -6,7 +6,7 @@ is one step, adopted or thrown away whole; Ready is written last, by one update.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from console import __version__
 from console.engine.actions.collecting import collect, entry
@@ -181,13 +181,9 @@ async def _cut_once(run: Run) -> PointManifest:
         )
         for volume in volumes
     )
-    collected = await collect(client, application, entry)
-    for failure in (*map(failure_of, found.empty), *collected.failures):
+    for failure in map(failure_of, found.empty):
         run.fail(failure)
-    entries = sorted(collected.kept)
-    key = await local.objects_key(client)
-    packs = await drive.in_thread(seal_objects, key, entries)
-    await _keep_to_budget(drive, packs)
+    sealed = await _seal_objects_of(run, application)
     content = await find_content(client, origin.point)
     manifest = PointManifest(
         id=origin.point,
@@ -202,14 +198,32 @@ async def _cut_once(run: Run) -> PointManifest:
         createdBy=f"kubehaven {__version__}",
         cut=cut_of(volumes, attempt=origin.attempt),
         volumes=volumes,
-        objectCount=len(entries),
-        objectBytes=sum(len(data) for _, data in entries),
-        packs=tuple(pack.digest for pack in packs),
+        objectCount=sealed.objects,
+        objectBytes=sealed.size,
+        packs=tuple(pack.digest for pack in sealed.packs),
         labels=_point_labels(run),
     )
     secret = await local.write_manifest(client, manifest)
-    await local.write_packs(client, secret, packs)
+    await local.write_packs(client, secret, sealed.packs)
     return manifest
+
+
+class _Sealed(NamedTuple):
+    packs: list[SealedPack]
+    objects: int  # their number
+    size: int  # bytes of their JSON
+
+
+async def _seal_objects_of(run: Run, application: str) -> _Sealed:
+    """Only the sealed bytes stay in memory."""
+    client = run.drive.client
+    collected = await collect(client, application, entry)
+    for failure in collected.failures:
+        run.fail(failure)
+    key = await local.objects_key(client)
+    packs = await run.drive.in_thread(seal_objects, key, collected.kept)
+    await _keep_to_budget(run.drive, packs)
+    return _Sealed(packs, len(collected.kept), sum(len(data) for _, data in collected.kept))
 
 
 async def _keep_to_budget(drive: Drive, packs: list[SealedPack]) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from console.engine.aiokit import TaskOwner
 from console.engine.errors import ClusterError, Expired
 from console.engine.kube.request import JSON, Request, path_of, subject_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator
 
     from console.engine.kube.connection import Connection
@@ -84,25 +86,36 @@ def read_json(body: bytes, to: type[T], subject: str) -> T:
 
 
 async def pages(connection: Connection, scope: Scope) -> AsyncGenerator[Page]:
-    """The list as it was at one moment.
+    """The list as it was at one moment; the next page is on its way while one is looked at.
 
     Raises:
         Expired: The server forgot that moment between two pages.
     """
-    token, version, limit = "", "", FIRST_PAGE
-    while True:
-        request = scope.request(("limit", str(limit)), ("continue", token))
-        body = await connection.send(request)
-        listed = read_json(body, _List, request.subject)
-        items = listed.items or []
-        for item in items:  # a list leaves it out, and one of metadata says something else
-            item["apiVersion"], item["kind"] = scope.kind.api_version, scope.kind.kind
-        version = version or listed.metadata.resourceVersion
-        yield Page(items, version)
-        token = listed.metadata.continue_
-        if not token:
-            return
-        limit = _next_limit(len(items), len(body))
+    async with TaskOwner("pages", sink=_told_where_it_is_awaited) as owner:
+
+        def ask(limit: int, token: str) -> asyncio.Task[bytes]:
+            request = scope.request(("limit", str(limit)), ("continue", token))
+            return owner.start(connection.send(request), name=request.subject)
+
+        version, coming = "", ask(FIRST_PAGE, "")
+        while True:
+            body = await coming
+            listed = read_json(body, _List, subject_of(scope.kind, scope.namespace))
+            items = listed.items or []
+            token = listed.metadata.continue_
+            if token:
+                coming = ask(_next_limit(len(items), len(body)), token)
+            for item in items:  # a list leaves it out, and one of metadata says something else
+                item["apiVersion"], item["kind"] = scope.kind.api_version, scope.kind.kind
+            version = version or listed.metadata.resourceVersion
+            del body, listed
+            yield Page(items, version)
+            if not token:
+                return
+
+
+def _told_where_it_is_awaited(_: str, __: BaseException) -> None:
+    pass
 
 
 async def list_all(connection: Connection, scope: Scope) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ def text(obj: RawObject, *keys: str) -> str:
 
 def group_kind(obj: RawObject) -> GroupKind:
     """What an object is."""
-    group, slash, _ = text(obj, "apiVersion").rpartition("/")
-    return GroupKind(group if slash else "", text(obj, "kind"))
+    return _group_kind(text(obj, "apiVersion"), text(obj, "kind"))
+
+
+@lru_cache(maxsize=1024)  # asked many times of each of thousands of objects
+def _group_kind(api_version: str, kind: str) -> GroupKind:
+    group, slash, _ = api_version.rpartition("/")
+    return GroupKind(group if slash else "", kind)
 
 
 def name_of(obj: RawObject) -> str:

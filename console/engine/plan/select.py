@@ -7,7 +7,7 @@ another moment. Every reason is told to people (MA c.2, c.8, c.9 rule 1).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from console.engine.model.names import GROUP
 from console.engine.plan.raw import (
@@ -95,6 +95,9 @@ class Decision(NamedTuple):
     reason: str = ""
 
 
+_TAKEN = Decision(True)
+
+
 class Surroundings(NamedTuple):
     """What is said about an object by the others of its namespace."""
 
@@ -131,11 +134,12 @@ def decide(obj: RawObject, surroundings: Surroundings = NOTHING_AROUND) -> Decis
 
     Without `surroundings`, Endpoints count as made by hand.
     """
-    for rule in _RULES:
+    own = _RULES_OF.get(text(obj, "kind"))
+    for rule in _RULES if own is None else (*_RULES, own):
         reason = rule(obj, surroundings)
         if reason:
             return Decision(False, reason)
-    return Decision(True)
+    return _TAKEN
 
 
 def surroundings_of(objects: Iterable[RawObject]) -> Surroundings:
@@ -344,15 +348,16 @@ def _moment(obj: RawObject, _: Surroundings) -> str:
     return ""
 
 
-_RULES: tuple[Callable[[RawObject, Surroundings], str], ...] = (
-    _opted_out,
-    _going_away,
-    _remade_by_owner,
-    _pod,
-    _job,
-    _service_account,
-    _secret,
-    _injected,
-    _endpoints,
-    _moment,
-)
+_Rule: TypeAlias = "Callable[[RawObject, Surroundings], str]"
+_RULES: tuple[_Rule, ...] = (_opted_out, _going_away, _remade_by_owner, _moment)
+_RULES_OF: dict[str, _Rule] = {  # by the kind's name; each looks at the group itself
+    "Pod": _pod,
+    "Job": _job,
+    "ServiceAccount": _service_account,
+    "Secret": _secret,
+    "ConfigMap": _injected,
+    "RoleBinding": _injected,
+    "ClusterServiceVersion": _injected,
+    "EndpointSlice": _endpoints,
+    "Endpoints": _endpoints,
+}
