@@ -1,9 +1,11 @@
 """An engine in a process of its own that drives one cluster, and may be killed after any write.
 
-`python -m tests.engine.driven HOME CLUSTER UID… [--kill-after N | --kill-at TEXT]`
+`python -m tests.engine.driven HOME CLUSTER UID… [--kill-after N | --kill-at TEXT | --stop-after N]`
 drives until the actions with these uids have ended. With `--kill-after` the process
 ends at once, without any clean-up, right after its N-th write to the API; with
-`--kill-at` after its first write to a path that holds the text.
+`--kill-at` after its first write to a path that holds the text. With `--stop-after` it stops
+itself there, and goes on when it gets a SIGCONT. `--agent` makes it tell itself apart in the
+API server's audit log; `--lease` is the duration of its Lease.
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.engine import ActionsChanged, ActionsListed, open_engine
+from console.engine.controller import session
+from console.engine.kube import connection
+from console.engine.kube.lease import DURATION_S, Lease
 
 if TYPE_CHECKING:
     from console.engine.kube import Write
@@ -32,6 +39,9 @@ def main() -> None:
     parser.add_argument("uids", nargs="+")
     parser.add_argument("--kill-after", type=int, default=0)
     parser.add_argument("--kill-at", default="")
+    parser.add_argument("--stop-after", type=int, default=0)
+    parser.add_argument("--agent", default="")
+    parser.add_argument("--lease", type=float, default=DURATION_S)
     arguments = parser.parse_args()
     asyncio.run(drive(arguments))
 
@@ -39,6 +49,9 @@ def main() -> None:
 async def drive(arguments: argparse.Namespace) -> None:
     """Drive the cluster."""
     written = 0
+    seconds: float = arguments.lease
+    vars(session)["Lease"] = partial(Lease, duration_s=seconds, renew_s=seconds / 4)
+    vars(connection)["__version__"] += arguments.agent
 
     async def on_write(write: Write) -> None:
         nonlocal written
@@ -48,6 +61,8 @@ async def drive(arguments: argparse.Namespace) -> None:
             sys.stdout.write(f"killed after write {written}: {write}\n")
             sys.stdout.flush()
             os._exit(KILLED)
+        if written == arguments.stop_after:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     async with open_engine(arguments.home, on_write=on_write) as engine:
         await engine.clusters.watch(arguments.cluster, take_over=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WEED = Path(sys.executable).parent / "weed"
 START_DEADLINE_S = 50.0
 POLL_S = 0.05
+TRIES = 5
 READY = "kubehaven"
 PORTS = (
     *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port"),
@@ -54,6 +55,10 @@ OFF = (
 
 class NotStarted(Exception):
     """The server did not get ready; the message is the end of its log."""
+
+
+class PortTaken(Exception):
+    """Somebody was given one of its ports between our look and its start."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,21 @@ class S3Server:
 @contextmanager
 def running_weed(folder: Path, address: str = "127.0.0.1") -> Iterator[S3Server]:
     """A server with its data in `folder`, ready to store; gone afterwards."""
+    for number in range(TRIES):
+        place = folder / str(number)
+        place.mkdir()
+        with ExitStack() as held:
+            try:
+                server = held.enter_context(_started(place, address))
+            except PortTaken:
+                continue
+            yield server
+            return
+    raise NotStarted(f"its ports were taken {TRIES} times")
+
+
+@contextmanager
+def _started(folder: Path, address: str) -> Iterator[S3Server]:
     ports = dict(zip(PORTS, _free_ports(len(PORTS), address), strict=True))
     tls = new_certificates(folder)
     access_key, secret_key = "kubehaven-test", secrets.token_urlsafe(24)
@@ -140,6 +160,8 @@ def _wait_until_it_stores(server: S3Server, process: subprocess.Popen[bytes], lo
     while not _stores(store):
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=POLL_S)
+        if b"address already in use" in log.read_bytes():
+            raise PortTaken
         if process.poll() is not None or time.monotonic() > deadline:
             raise NotStarted(log.read_text(errors="replace")[-2000:])
     store.close()

@@ -15,7 +15,7 @@ from console.engine.actions.run import ActionRun, StepSpec, failure_of
 from console.engine.catalog import local
 from console.engine.catalog.contents import find_content, make_content
 from console.engine.catalog.rediscover import complete_local
-from console.engine.errors import EngineError
+from console.engine.errors import EngineError, Forbidden, NotFound
 from console.engine.model.kinds import CLAIMS, NAMESPACES, RESTORE_POINT_CONTENTS, SECRETS
 from console.engine.model.names import LABEL_POINT, LABEL_ROLE, NAMESPACE, point_id
 from console.engine.model.points import Application, PointManifest, RestorePointContentSpec
@@ -32,6 +32,7 @@ from console.engine.volumes.cutting import (
 from console.repository.object_packs import SealedPack, seal_objects
 
 if TYPE_CHECKING:
+    from console.engine.model.kinds import RawObject
     from console.engine.volumes.drive import Drive
 
 Run = ActionRun[BackupAction]
@@ -63,12 +64,7 @@ def origin_of(run: Run, attempt: int = 0) -> Origin:
 async def make_point(run: Run) -> str:
     """The content first, so that nothing is ever without an owner."""
     namespace = await run.drive.client.get(NAMESPACES, application_of(run.action))
-    if namespace["metadata"].get("deletionTimestamp"):
-        raise EngineError(
-            "the namespace is being deleted",
-            subject=f"Namespace {namespace['metadata']['name']}",
-            code="backup.terminating",
-        )
+    _refuse_terminating(namespace)
     name = application_of(run.action)
     meta = run.action.metadata
     spec = RestorePointContentSpec(
@@ -152,6 +148,9 @@ async def _cut_anew(run: Run) -> PointManifest:
         await run.write(attempt=run.status.attempt + 1)
         try:
             return await _cut_once(run)
+        except (Forbidden, NotFound):
+            await _refuse_gone(run)
+            raise
         except EngineError as error:
             if (
                 error.code not in {"cut.late", "cut.failed", "cut.thawed"}
@@ -218,12 +217,38 @@ async def _seal_objects_of(run: Run, application: str) -> _Sealed:
     """Only the sealed bytes stay in memory."""
     client = run.drive.client
     collected = await collect(client, application, entry)
+    # objects go one by one after this mark is set: without it, all that was there was seen
+    await _refuse_gone(run)
     for failure in collected.failures:
         run.fail(failure)
     key = await local.objects_key(client)
     packs = await run.drive.in_thread(seal_objects, key, collected.kept)
     await _keep_to_budget(run.drive, packs)
     return _Sealed(packs, len(collected.kept), sum(len(data) for _, data in collected.kept))
+
+
+async def _refuse_gone(run: Run) -> None:
+    """A namespace that goes is no application any more: half of it would be no point."""
+    namespace = await run.drive.client.find(NAMESPACES, application_of(run.action))
+    content = await find_content(run.drive.client, point_of(run))
+    uid = content.spec.application.namespaceUID if content else ""
+    if namespace is None or (uid and namespace["metadata"]["uid"] != uid):
+        raise EngineError(
+            "the namespace was deleted while it was backed up",
+            subject=f"Namespace {application_of(run.action)}",
+            code="backup.terminating",
+        )
+    _refuse_terminating(namespace)
+
+
+def _refuse_terminating(namespace: RawObject) -> None:
+    if namespace["metadata"].get("deletionTimestamp"):
+        raise EngineError(
+            "the namespace is being deleted",
+            subject=f"Namespace {namespace['metadata']['name']}",
+            hint="restore it from a point that was made before",
+            code="backup.terminating",
+        )
 
 
 async def _keep_to_budget(drive: Drive, packs: list[SealedPack]) -> None:

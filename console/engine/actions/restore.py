@@ -6,7 +6,7 @@ then the objects are created wave by wave. Nothing that is there is overwritten.
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +16,7 @@ from console.engine.actions.filling import FILL, fill_volume, origin_of
 from console.engine.actions.owning import give_owners
 from console.engine.actions.reading import make_plan
 from console.engine.actions.run import ActionRun, StepSpec
+from console.engine.aiokit import side_by_side
 from console.engine.catalog.contents import get_content
 from console.engine.errors import (
     AlreadyExists,
@@ -92,12 +93,8 @@ async def fill_volumes(run: Run) -> str:
     """Each volume is filled beside the application and then handed over; several at once."""
     made = await plan_of(run)
     note_waiting(run, made)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for volume in made.volumes:
-                group.create_task(_bring_volume(run, made, volume))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+    brings = [partial(_bring_volume, run, made, volume) for volume in made.volumes]
+    await side_by_side(brings, at_once=max(1, len(brings)))
     return f"{len(made.volumes)} volumes"
 
 
@@ -118,12 +115,9 @@ def note_waiting(run: Run, made: RestorePlan) -> None:
 async def create_objects(run: Run) -> str:
     """The objects, wave by wave; what is refused is told and does not stop the rest."""
     made = await plan_of(run)
-    limit = asyncio.Semaphore(AT_ONCE)
     for wave in made.waves:
-        async with asyncio.TaskGroup() as group:
-            for item in wave:
-                if item.verb != "keep":
-                    group.create_task(_create(run, item, limit))
+        wanted = [partial(_create, run, item) for item in wave if item.verb != "keep"]
+        await side_by_side(wanted, at_once=AT_ONCE)
     return f"{run.status.objectsDone} objects"
 
 
@@ -141,9 +135,8 @@ async def wait_ready(run: Run) -> str:
         for item in wave
         if item.kind.kind in {"Deployment", "StatefulSet"} and item.kind.group == "apps"
     ]
-    async with asyncio.TaskGroup() as group:
-        for item in items:
-            group.create_task(_wait_workload(run, made.target, item))
+    waits = [partial(_wait_workload, run, made.target, item) for item in items]
+    await side_by_side(waits, at_once=max(1, len(waits)))
     return f"{len(items)} workloads"
 
 
@@ -247,25 +240,22 @@ async def _bring_volume(run: Run, made: RestorePlan, volume: PlannedVolume) -> N
         await run.set_volume(done, force=True)
 
 
-async def _create(run: Run, item: PlannedItem, limit: asyncio.Semaphore) -> None:
+async def _create(run: Run, item: PlannedItem) -> None:
     where = f"{item.kind.resource}/{item.obj['metadata'].get('namespace', '')}/{item.name}"
-    async with limit:
-        try:
-            await run.drive.client.create(item.kind, item.obj)
-        except AlreadyExists:
-            failure = await _not_ours(run, item, where)
-            if failure is not None:
-                run.fail(failure)
-                return
-        except (Forbidden, Invalid, NotFound) as error:
-            free = without_node_ports(item.obj) if _is_port_taken(error) else None
-            if free is None or not await _created_freely(run, item, free):
-                told = Failure(
-                    code=error.code, message=error.message, object=where, hint=error.hint
-                )
-                run.fail(told)
-                return
-            run.fail(_other_port(error, where))
+    try:
+        await run.drive.client.create(item.kind, item.obj)
+    except AlreadyExists:
+        failure = await _not_ours(run, item, where)
+        if failure is not None:
+            run.fail(failure)
+            return
+    except (Forbidden, Invalid, NotFound) as error:
+        free = without_node_ports(item.obj) if _is_port_taken(error) else None
+        if free is None or not await _created_freely(run, item, free):
+            told = Failure(code=error.code, message=error.message, object=where, hint=error.hint)
+            run.fail(told)
+            return
+        run.fail(_other_port(error, where))
     run.note(objectsDone=run.status.objectsDone + 1)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.aiokit import side_by_side
 from console.engine.errors import Conflict, EngineError
 from console.engine.kube import Changed, Listed
 from console.engine.model.kinds import PODS
@@ -90,9 +92,8 @@ async def wait_running(run: Run) -> str:
     """Wait a while until what was stopped runs again; what does not is told."""
     swap = swap_of(run)
     waited = [w for w in swap.workloads if w.kind in {"Deployment", "StatefulSet"}]
-    async with asyncio.TaskGroup() as group:
-        for workload in waited:
-            group.create_task(_wait_ready(run, workload))
+    waits = [partial(_wait_ready, run, workload) for workload in waited]
+    await side_by_side(waits, at_once=max(1, len(waits)))
     return f"{len(waited)} workloads"
 
 

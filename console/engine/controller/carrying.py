@@ -15,7 +15,7 @@ from console.engine.actions.run import (
     carry_out,
     planned_steps,
 )
-from console.engine.errors import ClusterError, EngineError, LostLease, NotFound
+from console.engine.errors import ClusterError, EngineError, LostLease, NotFound, SignInFailed
 from console.engine.model.record import Failure, Fault
 from console.repository import RepositoryError
 from console.storage import StoreError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+DISCARD_AGAIN_S = (1.0, 3.0)
 
 
 async def carry(
@@ -43,6 +44,7 @@ async def carry(
     Raises:
         LostLease: Another engine has taken over.
         NotFound: The action was deleted.
+        ClusterError: Its end can't be written.
     """
     try:
         await _until_answered(run, handling)
@@ -85,11 +87,11 @@ async def _once(run: ActionRun[Any], handling: Handling) -> None:
         if isinstance(error, ClusterError) and error.retryable:
             raise
         if isinstance(error, NotFound) and await _is_gone(run):
-            await handling.discard(run)
+            await _discard(run, handling)
             raise
         log.warning("%s failed: %s", run.label, error)
         fault = fault_of(error)
-        if await handling.discard(run):
+        if await _discard(run, handling):
             run.fail(Failure(code=fault.code, message=fault.message, hint=fault.hint))
             await _finish(run, "Partial")
         else:
@@ -100,12 +102,35 @@ async def _once(run: ActionRun[Any], handling: Handling) -> None:
 
 async def _cancel(run: ActionRun[Any], handling: Handling) -> None:
     if await _is_gone(run):
-        await handling.discard(run)
+        await _discard(run, handling)
         return
     if run.status.phase != "Cancelling":
         await run.write(phase="Cancelling")
-    too_late = await handling.discard(run)
+    too_late = await _discard(run, handling)
     await _finish(run, "Complete" if too_late else "Cancelled")
+
+
+async def _discard(run: ActionRun[Any], handling: Handling) -> bool:
+    """Throw away what never became anything; True when it is a result already.
+
+    An action ends also where that can't be done: it is told, and the sweeper tries it again.
+    """
+    for wait in (*DISCARD_AGAIN_S, None):
+        try:
+            return await handling.discard(run)
+        except (LostLease, SignInFailed):
+            raise
+        except (EngineError, StoreError, RepositoryError) as error:
+            if isinstance(error, ClusterError) and error.retryable:
+                raise
+            log.warning("%s could not be cleaned up: %s", run.label, error)
+            if wait is None:
+                fault = fault_of(error)
+                hint = fault.hint or "what is left is swept later: kubehaven cluster leftovers"
+                run.fail(Failure(code=fault.code, message=fault.message, hint=hint))
+            else:
+                await asyncio.sleep(wait)
+    return False
 
 
 async def _is_gone(run: ActionRun[Any]) -> bool:

@@ -19,7 +19,14 @@ from console.engine.controller.acceptance import check
 from console.engine.controller.carrying import carry
 from console.engine.controller.queueing import LABEL_AFTER, decide
 from console.engine.controller.sweeping import sweep
-from console.engine.errors import ClusterError, EngineError, Forbidden, LostLease, NotFound
+from console.engine.errors import (
+    ClusterError,
+    EngineError,
+    Forbidden,
+    LostLease,
+    NotFound,
+    SignInFailed,
+)
 from console.engine.kube import Changed, Listed
 from console.engine.model.kinds import RESTORE_POINT_CONTENTS
 from console.engine.model.record import ExportAction, Fault
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 600.0
+AGAIN_S = 10.0  # after an answer that waiting alone does not change
 
 
 class Entry(NamedTuple):
@@ -59,7 +67,7 @@ class Driver:
         *,
         user: Requester,
         desktop: bool,
-        on_lost: Callable[[LostLease], None],
+        on_lost: Callable[[LostLease | SignInFailed], None],
         on_waiting: Callable[[Mapping[str, Waiting]], None],
         on_swept: Callable[[Leftover], None],
     ) -> None:
@@ -139,14 +147,12 @@ class Driver:
                     await self._sweep()
                     sweep_at = asyncio.get_running_loop().time() + SWEEP_EVERY_S
                 await self._decide()
-            except LostLease as error:
+            except (LostLease, SignInFailed) as error:
                 self._on_lost(error)
                 return
             except ClusterError as error:
-                if not error.retryable:
-                    raise
                 log.warning("deciding is put off: %s", error)
-                await asyncio.sleep(1)
+                await asyncio.sleep(1 if error.retryable else AGAIN_S)
                 self._wake.set()
 
     async def _sweep(self) -> None:
@@ -283,13 +289,16 @@ class Driver:
         )
         try:
             await work
-        except LostLease as error:
+        except (LostLease, SignInFailed) as error:
             log.warning("%s: %s", run.label, error.message)
             self._on_lost(error)
         except NotFound:
             # the action itself was deleted while it ran
             log.warning("%s is gone", run.label)
             self._entries.pop(uid, None)
+        except ClusterError as error:
+            log.warning("%s: its end can't be written: %s", run.label, error)
+            await asyncio.sleep(AGAIN_S)  # then it is tried again from where it is
         finally:
             self._remember(run, entry)
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from console.engine.aiokit import BoundedExecutor, TaskOwner
 from console.engine.controller.driver import Driver
 from console.engine.controller.observer import Observer
-from console.engine.errors import ClusterError, DrivenElsewhere, EngineError, LostLease, NotFound
+from console.engine.errors import (
+    ClusterError,
+    DrivenElsewhere,
+    EngineError,
+    LostLease,
+    NotFound,
+    SignInFailed,
+)
 from console.engine.events import Notice
 from console.engine.kube import KubeClient
 from console.engine.kube.lease import Lease
@@ -178,7 +185,7 @@ class ClusterSession:
         self._slots = SlotTable(settings.slots, on_change=self._wake)
         self._driving = TaskOwner(f"drive:{self.name}")
         drive = Drive(
-            client=self.client,
+            client=self.client.fenced(lease.check),
             cluster_uid=self.uid,
             holder=self._holder,
             epoch=epoch,
@@ -216,19 +223,24 @@ class ClusterSession:
         await lease.lost.wait()
         self._on_lost(LostLease("the Lease could not be renewed", subject=self.name))
 
-    def _on_lost(self, error: LostLease) -> None:
+    def _on_lost(self, error: LostLease | SignInFailed) -> None:
         if self._driver is None:
             return
         driving, lease = self._driving, self._lease
         self._driver, self._driving, self._lease, self._slots = None, None, None, None
-        self.state = "elsewhere"
+        refused = isinstance(error, SignInFailed)
+        self.state = "idle" if refused else "elsewhere"
+        if refused:
+            self._on_health(error)
         self._bus.notify(
             Notice(
                 level="warn",
                 code=error.code,
                 message=error.message,
                 subject=self.name,
-                hint="the actions go on with the engine that has taken over",
+                hint="sign in again; its actions go on where they are, here or with another engine"
+                if refused
+                else "the actions go on with the engine that has taken over",
             )
         )
         self._owner.start(self._let_go(driving, lease), name="let-go")

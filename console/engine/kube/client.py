@@ -68,6 +68,7 @@ class KubeClient:
         self._access = access
         self._on_write = on_write
         self._clock = clock or SystemClock()
+        self._before_write: Callable[[], None] | None = None
         self._open: Connection | None = None
 
     def __repr__(self) -> str:
@@ -87,19 +88,20 @@ class KubeClient:
             connection, self._open = self._open, None
             await connection.aclose()
 
+    def fenced(self, check: Callable[[], None]) -> KubeClient:
+        """A client on the same connection; `check` raises where nothing may be written any more."""
+        other = KubeClient(self._access, on_write=self._on_write, clock=self._clock)
+        other._open, other._before_write = self._connection, check
+        return other
+
     async def get(self, kind: Kind, name: str, namespace: str = "") -> RawObject:
         """One object, read from the quorum.
 
         Raises:
             NotFound: There is none.
         """
-        return await self._send(
-            Request(
-                method="GET",
-                path=path_of(kind, namespace, name),
-                subject=subject_of(kind, namespace, name),
-            )
-        )
+        path, subject = path_of(kind, namespace, name), subject_of(kind, namespace, name)
+        return await self._send(Request(method="GET", path=path, subject=subject))
 
     async def find(self, kind: Kind, name: str, namespace: str = "") -> RawObject | None:
         """One object, or None where there is none."""
@@ -383,6 +385,8 @@ class KubeClient:
         return listing.read_json(body, dict[str, Any], request.subject)
 
     async def _write(self, request: Request, *, name: str = "") -> RawObject:
+        if self._before_write is not None:
+            self._before_write()
         answer = await self._send(request)
         if self._on_write is not None and ("dryRun", "All") not in request.query:
             written = name or answer.get("metadata", {}).get("name", "")

@@ -271,11 +271,23 @@ async def _result(drive: Drive, job: RawObject) -> WorkerResult | None:
             hint=last.hint,
             code=last.code or "worker.failed",
         )
+    if any(_is_out_of_memory(pod) for pod in pods):
+        raise WorkerFailed(
+            f"the worker needs more memory than the {drive.settings.workers.memory} it may have",
+            subject=f"Job {WORKERS_NAMESPACE}/{name}",
+            hint="raise workers.memory in Settings, and ask again",
+            code="worker.memory",
+        )
     raise WorkerFailed(
         await _why(drive, job, pods),
         subject=f"Job {WORKERS_NAMESPACE}/{name}",
         hint="is the worker image to be had, and is there memory for it?",
     )
+
+
+def _is_out_of_memory(pod: RawObject) -> bool:
+    states = [one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses", ())]
+    return any(state.get("terminated", {}).get("reason") == "OOMKilled" for state in states)
 
 
 def _termination(pod: RawObject) -> WorkerResult | None:
