@@ -22,6 +22,8 @@ from tests.cluster.bed.clusters import up
 from tests.cluster.bed.guard import Guardian, missing
 from tests.cluster.bed.places import HOST, Cluster
 from tests.cluster.bed.processes import attempt, run
+from tests.cluster.box import Box, box_on
+from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +105,16 @@ def cluster_one(request: pytest.FixtureRequest) -> RealCluster:
 def cluster_two(bed_two: Cluster) -> RealCluster:
     """Another cluster, to move applications to."""
     return RealCluster(bed_two.kubeconfig, HOST, bed_two)
+
+
+@pytest.fixture(scope="session")
+def box(
+    bed_one: Cluster, cluster_one: RealCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Box]:
+    """A small application on the bed's first cluster, for tests that break the cluster."""
+    folder = tmp_path_factory.mktemp("box")
+    with running_weed(folder, cluster_one.host) as s3, box_on(cluster_one, s3, folder) as made:
+        yield made
 
 
 @pytest.fixture

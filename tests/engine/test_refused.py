@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,8 +49,17 @@ async def stage(bare_stage: Stage) -> Stage:
 
 
 async def test_what_it_may_not_take_away_is_told_and_the_action_ends(stage: Stage) -> None:
+    """Its rights are cut down after the action has begun."""
     verbs = ("get", "list", "watch", "create", "update", "patch")
-    async with engine_of(stage, Rule(verbs, ("*",), ("*",))):
+    tokens: list[str] = []
+
+    async def on_write(write: Write) -> None:
+        if write.path.endswith("/restorepointcontents"):
+            users = stage.sandbox.access._by_token
+            users[tokens[0]] = replace(users[tokens[0]], rules=(Rule(verbs, ("*",), ("*",)),))
+
+    async with engine_of(stage, EVERYTHING, on_write=on_write) as token:
+        tokens.append(token)
         ref = await stage.engine.actions.back_up(CLUSTER, "visits", hooks=(BREAKS,))
         row = await stage.finished(ref)
     assert row.outcome == "Failed"
