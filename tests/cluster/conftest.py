@@ -23,10 +23,14 @@ from tests.cluster.bed.guard import Guardian, missing
 from tests.cluster.bed.places import HOST, Cluster
 from tests.cluster.bed.processes import attempt, run
 from tests.cluster.box import Box, box_on
+from tests.cluster.sample import stocked
 from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.contract.kubernetes import Cluster as Seen
+    from tests.fakes.weed import S3Server
 
 HERE = Path(__file__).parent
 GIVEN = os.environ.get("KUBECONFIG", "")
@@ -115,6 +119,23 @@ def box(
     folder = tmp_path_factory.mktemp("box")
     with running_weed(folder, cluster_one.host) as s3, box_on(cluster_one, s3, folder) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def reachable_s3(
+    cluster_one: RealCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
+    """An S3 server that the clusters' pods reach."""
+    if not cluster_one.host:
+        pytest.skip("KUBEHAVEN_TEST_HOST=ADDRESS KUBECONFIG=FILE make test-cluster runs it")
+    with running_weed(tmp_path_factory.mktemp("weed"), cluster_one.host) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def one(cluster_one: RealCluster) -> Seen:
+    """The first cluster with the images of the sample and the workers, as kubectl sees it."""
+    return stocked(cluster_one)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from console.storage.s3 import S3Store
 from console.storage.s3_address import parse_s3_url
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
+from tests.cluster.bed.scc import LABEL, NAME, UID_RANGE
 from tests.contract.kubernetes import Cluster
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.fakes.weed import S3Server
 
 SHOP = Path(__file__).with_name("shop.yaml")
+OPENSHIFT = Path(__file__).with_name("openshift.yaml")
 SOCKET = "/var/lib/pgsql/data/userdata"
 PATIENCE_S = 300.0
 LOCATION = "bucket"
@@ -80,10 +82,21 @@ class Shop:
         return self.cluster.run(*where, *command).strip()
 
 
+def restrict(cluster: Cluster, namespace: str, uid_range: str) -> None:
+    """Make a namespace what OpenShift makes of a project: it has its range of users.
+
+    The label puts it under the double of restricted-v2, where that stands.
+    """
+    cluster.run("annotate", "namespace", namespace, f"{UID_RANGE}={uid_range}")
+    cluster.run("label", "namespace", namespace, f"{LABEL}={NAME}")
+
+
 @contextlib.contextmanager
-def shop(cluster: Cluster) -> Iterator[Shop]:
-    """The sample application in a namespace of its own."""
+def shop(cluster: Cluster, uid_range: str = "") -> Iterator[Shop]:
+    """The sample application in a namespace of its own, which may have a range of users."""
     with cluster.namespace() as namespace:
+        if uid_range:
+            restrict(cluster, namespace, uid_range)
         cluster.run("apply", "-n", namespace, "-f", str(SHOP))
         made = Shop(cluster, namespace)
         made.ready()
@@ -159,12 +172,26 @@ class Bench:
         row = await self.engine.actions.show(self.name, ref.kind, ref.namespace, ref.name)
         return await self._complete(row)
 
-    async def restore(self, point: PointView, target: str = "") -> ActionView:
+    async def restore(
+        self,
+        point: PointView,
+        target: str = "",
+        *,
+        owners: dict[str, int] | None = None,
+        in_place: bool = False,
+    ) -> ActionView:
         """Restore a point as its preview says."""
-        request = RestoreRequest(point=point.name, target=target)
+        request = RestoreRequest(
+            point=point.name, target=target, owner_map=owners or {}, in_place=in_place
+        )
         preview = await self.engine.restore_points.preview(self.name, request)
         assert not preview.blockers, preview.blockers
         ref = await self.engine.actions.restore(self.name, request, plan_hash=preview.hash)
+        return await self.finished(ref)
+
+    async def undo(self, row: ActionView) -> ActionView:
+        """Undo a restore in place."""
+        ref = await self.engine.actions.undo(self.name, row.namespace, row.name)
         return await self.finished(ref)
 
     async def point(self, namespace: str, kind: str) -> PointView:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from typing import TYPE_CHECKING
-
-import pytest
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from console.engine import open_engine
-from console.engine.catalog.locations import open_location
-from console.engine.catalog.rediscover import join_exported, look_into
-from console.engine.kube import KubeClient, read_kubeconfig
-from tests.cluster.sample import Bench, Shop, check_with_restic, shop, stocked
-from tests.fakes.weed import running_weed
+from tests.cluster.sample import OPENSHIFT, Bench, Shop, check_with_restic, shop, stocked
+from tests.cluster.test_swap import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cluster.conftest import RealCluster
@@ -25,29 +19,14 @@ if TYPE_CHECKING:
     from tests.fakes.weed import S3Server
 
 
-@pytest.fixture(scope="session")
-def reachable_s3(
-    cluster_one: RealCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[S3Server]:
-    """An S3 server that the clusters' pods reach."""
-    if not cluster_one.host:
-        pytest.skip("KUBEHAVEN_TEST_HOST=ADDRESS KUBECONFIG=FILE make test-cluster runs it")
-    with running_weed(tmp_path_factory.mktemp("weed"), cluster_one.host) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def one(cluster_one: RealCluster) -> Cluster:
-    """The cluster that the sample runs on."""
-    return stocked(cluster_one)
-
-
-async def test_the_shop_comes_back_beside_itself_and_after_it_was_lost(
-    one: Cluster, reachable_s3: S3Server, tmp_path: Path
+async def test_the_shop_comes_back_in_place_beside_itself_and_after_it_was_lost(
+    cluster_one: RealCluster, one: Cluster, reachable_s3: S3Server, tmp_path: Path
 ) -> None:
     bucket, kit = reachable_s3.new_bucket(), tmp_path / "kit"
     with shop(one) as made:
         namespace = made.namespace
+        guide = Guide(one, namespace, in_bed=cluster_one.bed is not None)
+        guide.make()
         made.open_page()
         made.open_page()
         async with open_engine(tmp_path / "home") as engine:
@@ -59,10 +38,20 @@ async def test_the_shop_comes_back_beside_itself_and_after_it_was_lost(
             assert made.views() == 4
             local = await bench.point(namespace, "local")
             exported = await bench.point(namespace, "exported")
+            swapped = await bench.restore(local, in_place=True)
+            assert _views(one, namespace) == 2
+            guide.stands_as_it_was()
+            assert (await bench.undo(swapped)).outcome == "Complete"
+            assert _views(one, namespace) == 4
+            guide.stands_as_it_was()
+            assert swapped.swap is not None
+            for volume in swapped.swap.volumes:  # nobody will undo the undo
+                one.run("patch", "persistentvolume", volume.new, "--type=merge", "-p", FREE)
             target = f"{namespace}-beside"
             try:
                 assert (await bench.restore(exported, target)).outcome == "Complete"
                 assert _views(one, target) == 2
+                replace(guide, namespace=target).is_restored()
             finally:
                 _delete(one, target)
             assert made.views() == 4
@@ -78,6 +67,7 @@ async def test_the_shop_comes_back_beside_itself_and_after_it_was_lost(
             for point in (local, exported):
                 assert (await bench.restore(point)).outcome == "Complete"
                 assert _views(one, namespace) == 2
+                guide.is_restored()
                 _delete(one, namespace)
     assert check_with_restic(reachable_s3, bucket, kit, tmp_path) == 1
 
@@ -97,7 +87,8 @@ async def test_another_cluster_restores_the_shop_from_the_bucket(
     async with open_engine(tmp_path / "home-2") as engine:
         other = Bench(engine, two, reachable_s3, tmp_path)
         await other.prepare()
-        await _join_all(two, await other.add_location(bucket, kit, known=True))
+        location = await other.add_location(bucket, kit, known=True)
+        await engine.locations.check(other.name, location, all_clusters=True)
         try:
             point = await other.point(made.namespace, "exported")
             assert (await other.restore(point, target)).outcome == "Complete"
@@ -136,13 +127,64 @@ async def test_a_database_under_load_is_whole_and_has_what_was_committed_before(
             _delete(one, target)
 
 
-async def _join_all(cluster: Cluster, location: str) -> None:
-    """Make the bucket's points known to a cluster that they are not from."""
-    async with KubeClient(read_kubeconfig(cluster.kubeconfig)) as client:
-        opened = await open_location(client, location)
-        seen = await asyncio.to_thread(look_into, opened, cluster_uid="")
-        assert not seen.damaged
-        await join_exported(client, location, seen.points)
+@dataclass
+class Guide:
+    """The field guide's own shape beside the shop: what OpenShift has and others have not.
+
+    Only where no controller changes these objects: in the bed.
+    """
+
+    cluster: Cluster
+    namespace: str
+    in_bed: bool
+
+    def make(self) -> None:
+        """The template's objects, and a Secret that a Route owns."""
+        if not self.in_bed:
+            return
+        self.cluster.run("apply", "-n", self.namespace, "-f", str(OPENSHIFT))
+        route = self.get("route/chosen")
+        owner = {"apiVersion": route["apiVersion"], "kind": "Route", "name": "chosen"}
+        owner |= {"uid": route["metadata"]["uid"], "controller": True}
+        meta = {"name": "certificate", "namespace": self.namespace, "ownerReferences": [owner]}
+        self.cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+
+    def get(self, what: str) -> dict[str, Any]:
+        """One of its objects."""
+        return self.cluster.read("-n", self.namespace, what)
+
+    def stands_as_it_was(self) -> None:
+        """In place: what runs is scaled as before, and nothing that is there was changed."""
+        if not self.in_bed:
+            return
+        config = self.get("deploymentconfig/django-psql-example")
+        assert config["spec"]["replicas"] == 1
+        assert "lastTriggeredImage" in config["spec"]["triggers"][1]["imageChangeParams"]
+        assert "host" in self.get("route/generated")["spec"]
+
+    def is_restored(self) -> None:
+        """As docs/restore-rules.md has it."""
+        if not self.in_bed:
+            return
+        generated, chosen = self.get("route/generated"), self.get("route/chosen")
+        assert "host" not in generated["spec"]
+        assert generated["spec"]["to"]["name"] == "django"
+        assert chosen["spec"]["host"] == "shop.example.com"
+        config = self.get("deploymentconfig/django-psql-example")
+        change = config["spec"]["triggers"][1]["imageChangeParams"]
+        assert "lastTriggeredImage" not in change
+        assert change["from"]["name"] == "django-psql-example:latest"
+        assert config["spec"]["replicas"] == 1
+        stream = self.get("imagestream/django-psql-example")
+        assert "status" not in stream
+        (tag,) = stream["spec"]["tags"]
+        assert "generation" not in tag
+        assert tag["from"]["name"] == "quay.io/example/django:1"
+        template = self.get("secret/django-psql-example")
+        assert template["data"]["database-user"] == "ZGphbmdv"
+        assert template["metadata"]["labels"]["template"] == "django-psql-example"
+        (owner,) = self.get("secret/certificate")["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"]) == ("Route", chosen["metadata"]["uid"])
 
 
 def _views(cluster: Cluster, namespace: str) -> int:

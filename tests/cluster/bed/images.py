@@ -60,8 +60,8 @@ def build_system(folder: Path) -> None:
 
 
 def build_postgres(folder: Path) -> None:
-    """PostgreSQL 15 of Debian 12."""
-    layer = _debian("postgresql-15")
+    """PostgreSQL 15 of Debian 12; it can be run by a user that no passwd file knows."""
+    layer = _debian("postgresql-15,libnss-wrapper")
     path = f"/usr/lib/postgresql/15/bin:{_PATH}"
     name = f"{PREFIX}/postgres:15"
     write_image(folder / "postgres.tar", name, [layer], user="postgres", env={"PATH": path})

@@ -54,6 +54,16 @@ def make_pki(cluster: Cluster) -> None:
     (folder / "sa.pub").write_bytes(public)
 
 
+def issue_serving(cluster: Cluster, file: str, address: str) -> tuple[Path, Path]:
+    """A certificate and its key for a server that the cluster's API server calls."""
+    folder = cluster.folder / "pki"
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    _issue(_Authority(key, certificate, folder), file, file, addresses=[address])
+    return folder / f"{file}.crt", folder / f"{file}.key"
+
+
 def _authority(folder: Path) -> _Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubehaven-bed")])
