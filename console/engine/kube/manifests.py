@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from console import __version__, resources_path
@@ -27,6 +28,8 @@ ADMISSION_BINDINGS = Kind(
     "ValidatingAdmissionPolicyBinding",
     namespaced=False,
 )
+NETWORK_POLICIES = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+_OPENSHIFT = ("security.openshift.io", "v1")
 _KINDS = {
     (kind.api_version, kind.kind): kind
     for kind in (
@@ -38,10 +41,20 @@ _KINDS = {
         Kind(*_RBAC, "roles", "Role"),
         ADMISSION_POLICIES,
         ADMISSION_BINDINGS,
+        NETWORK_POLICIES,
+        Kind(
+            *_OPENSHIFT,
+            "securitycontextconstraints",
+            "SecurityContextConstraints",
+            namespaced=False,
+        ),
     )
 }
 # groups that a cluster may lack, and what that means
-_OPTIONAL = {_ADMISSION[0]: "needs Kubernetes 1.30 or newer; self-service stays off"}
+_OPTIONAL = {
+    _ADMISSION[0]: "needs Kubernetes 1.30 or newer; self-service stays off",
+    _OPENSHIFT[0]: "is for OpenShift only",
+}
 
 
 class Wanted(NamedTuple):
@@ -84,6 +97,20 @@ def wanted(folder: Path | None = None) -> tuple[Wanted, ...]:
             code="prepare.incomplete",
         )
     return tuple(found)
+
+
+def prepared_kinds() -> tuple[Kind, ...]:
+    """The kinds of everything that *prepare* ever writes, in the order in which they may go."""
+    return tuple(reversed(_KINDS.values()))
+
+
+def is_newer(version: str) -> bool:
+    """Whether it is a newer Kubehaven than this one."""
+    return _order(version) > _order(__version__)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:4])
 
 
 def _documents(path: Path) -> Iterator[RawObject]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -16,7 +15,8 @@ import msgspec
 from console import __version__
 from console.engine.aiokit import Backoff
 from console.engine.errors import NotFound, PlanError
-from console.engine.kube.manifests import ANNOTATION_VERSION, wanted
+from console.engine.kube.fitting import fitted, read_surroundings
+from console.engine.kube.manifests import ANNOTATION_VERSION, is_newer, wanted
 from console.engine.model import kinds
 from console.engine.model.views import Manifests, PlannedObject, PreparePlan
 
@@ -165,9 +165,10 @@ async def prepare(client: KubeClient, cluster: str, *, plan_hash: str) -> Prepar
 
 
 async def _look(client: KubeClient, served: set[Kind] | None = None) -> tuple[Draft, ...]:
-    objects = await asyncio.to_thread(wanted)
     if served is None:
         served = {one.kind for one in await client.discover()}
+    surroundings = await read_surroundings(client, served)
+    objects = fitted(await asyncio.to_thread(wanted), surroundings)
     asked = [one for one in objects if not one.absent_because or one.kind in served]
     answers = await asyncio.gather(
         *(client.find(one.kind, one.name, one.namespace) for one in asked)
@@ -207,17 +208,13 @@ def _is_established(crd: RawObject) -> bool:
 
 def _refuse_newer(one: Wanted, there: RawObject) -> None:
     version = there["metadata"].get("annotations", {}).get(ANNOTATION_VERSION, "")
-    if one.kind == kinds.CRDS and _order(version) > _order(__version__):
+    if one.kind == kinds.CRDS and is_newer(version):
         raise PlanError(
             f"Kubehaven {version} prepared this cluster; this is {__version__}",
             subject=f"{one.kind.kind} {one.name}",
             hint="update this Kubehaven; it can look and ask for work as it is",
             code="prepare.newer",
         )
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:4])
 
 
 def _changes(obj: RawObject, there: RawObject) -> tuple[str, ...]:

@@ -120,6 +120,32 @@ class ExportActionSpec(ActionControl, frozen=True, kw_only=True):
     expiresAt: str = ""
 
 
+class TransformSubject(Record, frozen=True, kw_only=True):
+    """The objects that a transform is for; what is empty fits all."""
+
+    group: str = ""
+    version: str = ""
+    resource: str = ""  # plural
+    name: str = ""
+
+
+class TransformOperation(Record, frozen=True, kw_only=True):
+    """One step of a JSON patch (RFC 6902)."""
+
+    op: Literal["add", "copy", "move", "remove", "replace", "test"]
+    path: str
+    from_: str = msgspec.field(name="from", default="")
+    value: str = ""  # as JSON text
+
+
+class Transform(Record, frozen=True, kw_only=True):
+    """A change of objects while they are restored."""
+
+    name: str
+    subject: TransformSubject = TransformSubject()
+    json: tuple[TransformOperation, ...] = ()
+
+
 class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     """Bring an application back from a restore point.
 
@@ -136,6 +162,7 @@ class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     storageClassMap: dict[str, str] = {}
     ownerMap: dict[str, int] = {}
     claimSizes: dict[str, str] = {}
+    transforms: tuple[Transform, ...] = ()  # refused for now; here for admission to see them
     requestedBy: Requester | None = None
 
 

@@ -66,7 +66,7 @@ def check_action(action: RawObject, *, facts: RequestFacts) -> Refusal | None:
     What is wrong for good is found before what only lacks an engine that may drive it.
     """
     found = _altered(action) or _elsewhere(action) or _unbound(action, facts)
-    found = found or _hooks(action, facts)
+    found = found or _hooks(action, facts) or _transforms(action)
     found = found or _closed(action, facts)
     found = found or _self_service(action, facts) or _foreign(action, facts)
     return msgspec.structs.replace(found, subject=describe(action)) if found else None
@@ -172,6 +172,19 @@ def _hooks(action: RawObject, facts: RequestFacts) -> Refusal | None:
             hint=f"it needs create on pods/exec in the namespace {application}",
         )
     return None
+
+
+def _transforms(action: RawObject) -> Refusal | None:
+    """Attack (c): a transform could make of a harmless point whatever its author likes."""
+    if not items(action, "spec", "transforms"):
+        return None
+    if namespace_of(action) != NAMESPACE:
+        return _not_here("action.transforms", "it has transforms of its own")
+    return Refusal(
+        code="restore.transforms",
+        message="this Kubehaven does not carry out transforms yet",
+        hint="restore without spec.transforms, and change the objects afterwards",
+    )
 
 
 def _not_here(code: str, what: str) -> Refusal:

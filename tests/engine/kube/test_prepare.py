@@ -10,7 +10,12 @@ import pytest
 
 from console import __version__, resources_path
 from console.engine import errors
-from console.engine.kube.manifests import ANNOTATION_VERSION, wanted
+from console.engine.kube.manifests import (
+    ADMISSION_BINDINGS,
+    ADMISSION_POLICIES,
+    ANNOTATION_VERSION,
+    wanted,
+)
 from console.engine.kube.prepare import draft, printed, shown
 from console.engine.model import kinds
 from console.engine.model.intent import Settings, SettingsSpec
@@ -97,8 +102,28 @@ def test_without_admission_policies_they_are_skipped_and_it_is_said() -> None:
     old = {one for one in SERVED if "admission" not in one.group}
     rows = shown("c", draft(ALL, {}, old)).objects
     skipped = [row for row in rows if row.verb == "skip"]
-    assert {row.name for row in skipped} == {"kubehaven-requested-by"}
+    assert {row.name for row in skipped} == {
+        "kubehaven-requested-by",
+        "kubehaven-own-restore",
+        "kubehaven-own-backup",
+        "kubehaven-own-export",
+        "kubehaven-retire",
+    }
     assert "1.30" in skipped[0].reason
+
+
+def test_every_admission_policy_is_bound_and_refuses() -> None:
+    by_kind = {
+        kind.kind: {one.name: one.obj["spec"] for one in ALL if one.kind == kind}
+        for kind in (ADMISSION_POLICIES, ADMISSION_BINDINGS)
+    }
+    policies, bindings = by_kind.values()
+    assert policies.keys() == bindings.keys()
+    for name, spec in bindings.items():
+        assert spec == {"policyName": name, "validationActions": ["Deny"]}
+    for spec in policies.values():
+        assert spec["failurePolicy"] == "Fail"
+        assert not any("\n" in rule["message"] for rule in spec["validations"])
 
 
 def test_what_is_printed_is_what_kubectl_can_apply(live: Live) -> None:

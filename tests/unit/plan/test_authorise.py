@@ -62,6 +62,9 @@ CONTENT = made(
 )
 
 
+TRANSFORMS = [{"name": "x", "json": [{"op": "add", "path": "/metadata/labels/a", "value": "1"}]}]
+
+
 def facts(**more: Any) -> RequestFacts:
     known: dict[str, Any] = {
         "point": POINT,
@@ -263,3 +266,14 @@ def test_attack_f_hooks_run_in_the_applications_pods_for_who_may_run_them_there(
     raw = action("BackupAction", namespace=namespace, subject=OF_VISITS, hooks=[hook])
     found = check_action(raw, facts=facts(may_exec=may_exec, admission_policy=True))
     assert (found.code if found else "") == code
+
+
+@pytest.mark.parametrize(
+    ("namespace", "code"), [("visits", "action.transforms"), ("kubehaven", "restore.transforms")]
+)
+def test_attack_c_transforms_are_refused_wherever_they_come_from(namespace: str, code: str) -> None:
+    subject = {"name": "visits-1", "namespace": "visits", "kind": "RestorePoint"}
+    raw = action(namespace=namespace, subject=subject, transforms=TRANSFORMS)
+    found = check_action(raw, facts=facts(admission_policy=True))
+    assert found is not None
+    assert (found.code, found.pending) == (code, "")
