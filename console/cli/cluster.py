@@ -1,4 +1,4 @@
-"""`kubehaven cluster`: add, list, prepare, remove."""
+"""`kubehaven cluster`: add, list, prepare, remove, forget."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.cli import output
-from console.cli.exits import DONE
+from console.cli.exits import DONE, FAILED
 from console.cli.explain import explain_prepare
+from console.cli.explain_remove import explain_remove
 from console.cli.session import Session, confirmed, no_verb, on_engine
 from console.cli.usage import UsageError
 from console.engine import ClusterView, UntrustedPrograms
@@ -46,9 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     leftovers.add_argument("name", metavar="NAME")
     on_engine(leftovers, _leftovers, cluster=False)
-    remove = verbs.add_parser("remove", help="forget a cluster; nothing in it changes")
+    remove = verbs.add_parser("remove", help="take our resources out, after showing each")
     remove.add_argument("name", metavar="NAME")
+    remove.add_argument(
+        "--retire-local", action="store_true", help="free the data of all local restore points"
+    )
+    remove.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
     on_engine(remove, _remove, cluster=False)
+    forget = verbs.add_parser("forget", help="forget a cluster here; nothing in it changes")
+    forget.add_argument("name", metavar="NAME")
+    on_engine(forget, _forget, cluster=False)
 
 
 async def _add(session: Session) -> int:
@@ -108,16 +117,15 @@ async def _prepare(session: Session) -> int:
         if session.json:
             output.print_json(plan)
         return DONE
-    if not any(item.verb in {"create", "update"} for item in plan.objects):
-        if session.json:
-            output.print_json(plan)
-        return DONE
-    await confirmed(session, f"prepare {asked.name} like this?")
+    if any(item.verb in {"create", "update"} for item in plan.objects):
+        await confirmed(session, f"prepare {asked.name} like this?")
     done = await session.engine.clusters.prepare(asked.name, plan_hash=plan.hash)
     if session.json:
         output.print_json(done)
     else:
         print(f"{asked.name} is prepared")
+        if done.recovered:
+            print(f"local restore points found again: {len(done.recovered)}")
     return DONE
 
 
@@ -150,10 +158,32 @@ async def _leftovers(session: Session) -> int:
 
 
 async def _remove(session: Session) -> int:
-    name = session.arguments.name
-    await session.engine.clusters.remove(name)
+    asked, clusters = session.arguments, session.engine.clusters
+    plan = await clusters.plan_remove(asked.name, retire_local=asked.retire_local)
+    if not session.json:
+        print(*explain_remove(plan), sep="\n")
+    if asked.dry_run:
+        if session.json:
+            output.print_json(plan)
+        return FAILED if plan.blockers else DONE
+    if not plan.blockers:
+        freed = f" and free {len(plan.retires)} local restore points" if plan.retires else ""
+        await confirmed(session, f"take Kubehaven out of {asked.name}{freed}?")
+    done = await clusters.remove(asked.name, plan_hash=plan.hash, retire_local=asked.retire_local)
     if session.json:
-        output.print_json({"removed": name})
+        output.print_json(done)
+        return DONE
+    print(output.visible(f"Kubehaven is removed from {asked.name}; what is listed above stays"))
+    print(f"to bring it back: kubehaven cluster prepare {shlex.quote(asked.name)}")
+    print(f"to forget it here too: kubehaven cluster forget {shlex.quote(asked.name)}")
+    return DONE
+
+
+async def _forget(session: Session) -> int:
+    name = session.arguments.name
+    await session.engine.clusters.forget(name)
+    if session.json:
+        output.print_json({"forgotten": name})
     else:
         print(f"{name} is forgotten here; nothing in the cluster changed")
     return DONE

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PlannedObject,
         PointView,
         PreparePlan,
+        RemovePlan,
         RestorePreview,
         RetirePreview,
     )
@@ -93,7 +94,7 @@ class Clusters(Protocol):
             UntrustedPrograms: It names programs or files and `trust_programs` is false.
         """
 
-    async def remove(self, name: str) -> None:
+    async def forget(self, name: str) -> None:
         """Forget a cluster here; nothing in the cluster changes."""
 
     async def plan_prepare(self, name: str) -> PreparePlan:
@@ -103,7 +104,24 @@ class Clusters(Protocol):
         """Every object that *prepare* wants there, for `kubectl apply`; writes nothing."""
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
-        """Carry a shown plan out; refused when it is no longer true (code `plan.stale`)."""
+        """Carry a shown plan out; refused when it is no longer true (code `plan.stale`).
+
+        Local points that an earlier *remove* has kept are listed again.
+        """
+
+    async def plan_remove(self, name: str, *, retire_local: bool = False) -> RemovePlan:
+        """What *remove* would delete and keep; writes nothing."""
+
+    async def remove(self, name: str, *, plan_hash: str, retire_local: bool = False) -> RemovePlan:
+        """Carry a shown plan out; refused when it is no longer true (code `plan.stale`).
+
+        With `retire_local` the local points are freed first. The cluster stays known here.
+
+        Raises:
+            DrivenElsewhere: Another engine has the Lease.
+
+        Cancel: what is gone stays gone; the next plan holds the rest.
+        """
 
     async def leftovers(self, name: str) -> Leftovers:
         """What actions that are gone have left, and an engine would take away; writes nothing."""

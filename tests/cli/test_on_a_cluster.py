@@ -344,7 +344,29 @@ def test_what_prepare_would_put_there_is_printed_for_kubectl(bare: Lab) -> None:
     text = bare.run("cluster", "prepare", "lab", "--print").out
     objects = list(yaml.safe_load_all(text))
     assert "# left out: settings.kubehaven.io kubehaven/default: " in text
-    assert [obj["kind"] for obj in objects[-3:]] == ["ClusterRole", "Role", "Role"]
+    assert [obj["kind"] for obj in objects[-3:]] == ["Role", "Role", "NetworkPolicy"]
     listed = bare.ask("cluster", "prepare", "lab", "--print")
     assert (listed["kind"], listed["items"]) == ("List", objects)
     assert "[cluster.unprepared]" in bare.run("point", "list", code=1).err
+
+
+def test_kubehaven_is_removed_after_showing_it_and_comes_back_with_the_points(bare: Lab) -> None:
+    bare.set_up()
+    point = bare.ask("backup", "visits")["point"]
+    shown = bare.run("cluster", "remove", "lab", "--dry-run").out
+    assert "customresourcedefinitions.apiextensions.k8s.io backupactions.kubehaven.io" in shown
+    assert "  1 backupactions.kubehaven.io\n" in shown
+    assert "brings a local restore point back" in shown
+    again = f"kubehaven location add nas --cluster lab --folder {bare.location}"
+    assert f"  {again} --location-key-file KIT\n" in shown
+    assert "--yes" in bare.run("cluster", "remove", "lab", code=2).err
+    assert [row["id"] for row in bare.ask("point", "list")] == [point]
+    done = bare.run("cluster", "remove", "lab", "--yes").out
+    assert "Kubehaven is removed from lab" in done
+    assert "[cluster.unprepared]" in bare.run("point", "list", code=1).err
+    back = bare.run("cluster", "prepare", "lab", "--yes").out
+    assert back.endswith("lab is prepared\nlocal restore points found again: 1\n")
+    bare.run(*again.split()[1:], "--location-key-file", str(bare.kit))
+    assert [row["id"] for row in bare.ask("point", "list")] == [point]
+    assert bare.ask("cluster", "forget", "lab") == {"forgotten": "lab"}
+    assert bare.ask("cluster", "list") == []

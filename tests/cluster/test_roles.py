@@ -235,6 +235,10 @@ TRANSFORM = {
     "subject": {"group": RBAC, "resource": "rolebindings"},
     "json": [{"op": "replace", "path": "/roleRef/name", "value": '"cluster-admin"'}],
 }
+RETIRED: RawObject = {
+    "subject": {"name": "shop"},
+    "points": [{"name": "p", "uid": "u", "id": "i", "kind": "local"}],
+}
 HOOK = {"podSelector": "a=b", "pre": ["true"]}
 # attack (architecture: Who may ask for what), kind, what differs from an honest action, the reason
 REFUSED: tuple[tuple[str, str, RawObject, str], ...] = (
@@ -284,7 +288,7 @@ async def test_attacks_are_refused_at_admission(prepared: Prepared, bound: str) 
         assert "denied request" in str(caught.value), (attack, kind, more)
         assert reason in str(caught.value), (attack, kind, more)
     who = user("admin")
-    body = asked("RetireAction", bound, subject={"name": bound}, requestedBy={"username": who})
+    body = asked("RetireAction", bound, **RETIRED, requestedBy={"username": who})
     with pytest.raises(BedFault, match="retired from the namespace kubehaven only"):
         create(prepared, who, body)
 
@@ -306,7 +310,7 @@ async def admission_works(prepared: Prepared, namespace: str) -> None:
             "ExportAction",
             {"subject": foreign, "profile": {"name": "x"}, "requestedBy": who},
         ),
-        ("retire", "RetireAction", {"subject": {"name": namespace}, "requestedBy": who}),
+        ("retire", "RetireAction", {**RETIRED, "requestedBy": who}),
     )
     async with asyncio.timeout(LONG_S):
         for name, kind, spec in tries:

@@ -74,7 +74,7 @@ TO_ADMIN: RawObject = {
 @contextlib.asynccontextmanager
 async def engine_in_the_cluster(stage: Stage) -> AsyncIterator[list[Write]]:
     """An engine with every right drives instead of the stage's; what it writes."""
-    await stage.engine.clusters.remove(CLUSTER)
+    await stage.engine.clusters.forget(CLUSTER)
     writes: list[Write] = []
 
     async def note(write: Write) -> None:

@@ -30,7 +30,7 @@ def signed_in(stage: Stage, role: str) -> AbstractAsyncContextManager[Engine]:
 
 
 async def test_the_engines_role_is_enough_for_everything_an_engine_does(stage: Stage) -> None:
-    await stage.engine.clusters.remove(CLUSTER)  # who prepared it leaves
+    await stage.engine.clusters.forget(CLUSTER)  # who prepared it leaves
     async with signed_in(stage, "kubehaven-engine") as engine:
         stage.engine = engine
         await engine.clusters.add(CLUSTER, str(stage.folder / "kubehaven-engine.kubeconfig"))

@@ -151,7 +151,7 @@ async def test_forgetting_frees_nothing_and_a_look_brings_all_back(stage: Stage)
         for raw in await client.list(RESTORE_POINT_CONTENTS):
             await client.delete(RESTORE_POINT_CONTENTS, raw["metadata"]["name"])
     assert await stage.points() == ()
-    await stage.engine.clusters.remove(CLUSTER)
+    await stage.engine.clusters.forget(CLUSTER)
 
     async with open_engine(stage.folder / "another-desktop") as engine:
         await engine.clusters.add(CLUSTER, str(stage.sandbox.kubeconfig))

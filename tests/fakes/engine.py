@@ -39,6 +39,8 @@ from console.engine import (
     PointsListed,
     PointView,
     PreparePlan,
+    RemovedObject,
+    RemovePlan,
     RestorePreview,
     RestoreRequest,
     RetiredItem,
@@ -265,8 +267,8 @@ class DemoClusters:
         self._engine.put_cluster(row)
         return row
 
-    async def remove(self, name: str) -> None:
-        self._engine.note("clusters.remove", name)
+    async def forget(self, name: str) -> None:
+        self._engine.note("clusters.forget", name)
         self._engine.drop_cluster(name)
 
     async def plan_prepare(self, name: str) -> PreparePlan:
@@ -311,6 +313,19 @@ class DemoClusters:
         row = self._engine.cluster(name)
         self._engine.put_cluster(msgspec.structs.replace(row, engine="driving"))
         return await self.plan_prepare(name)
+
+    async def plan_remove(self, name: str, *, retire_local: bool = False) -> RemovePlan:
+        self._engine.cluster(name)
+        crd = "customresourcedefinitions.apiextensions.k8s.io"
+        one = RemovedObject(verb="delete", resource=crd, name="locations.kubehaven.io")
+        points = ("p1",) if retire_local else ()
+        return RemovePlan(cluster=name, objects=(one,), retires=points, hash="remove-1")
+
+    async def remove(self, name: str, *, plan_hash: str, retire_local: bool = False) -> RemovePlan:
+        self._engine.note("clusters.remove", name, plan_hash, retire_local)
+        row = self._engine.cluster(name)
+        self._engine.put_cluster(msgspec.structs.replace(row, engine="unprepared"))
+        return await self.plan_remove(name, retire_local=retire_local)
 
     async def leftovers(self, name: str) -> Leftovers:
         self._engine.cluster(name)

@@ -51,6 +51,7 @@ from console.engine import (
     PointsListed,
     PointView,
     PreparePlan,
+    RemovePlan,
     RestorePoints,
     RestorePreview,
     RestoreRequest,
@@ -231,8 +232,8 @@ class PipeClusters:
         named = {"context": context, "trust_programs": trust_programs}
         return await self._call("clusters.add", ClusterView, name, kubeconfig, **named)
 
-    async def remove(self, name: str) -> None:
-        await self._call("clusters.remove", type(None), name)
+    async def forget(self, name: str) -> None:
+        await self._call("clusters.forget", type(None), name)
 
     async def plan_prepare(self, name: str) -> PreparePlan:
         return await self._call("clusters.plan_prepare", PreparePlan, name)
@@ -242,6 +243,13 @@ class PipeClusters:
 
     async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
         return await self._call("clusters.prepare", PreparePlan, name, plan_hash=plan_hash)
+
+    async def plan_remove(self, name: str, *, retire_local: bool = False) -> RemovePlan:
+        return await self._call("clusters.plan_remove", RemovePlan, name, retire_local=retire_local)
+
+    async def remove(self, name: str, *, plan_hash: str, retire_local: bool = False) -> RemovePlan:
+        named = {"plan_hash": plan_hash, "retire_local": retire_local}
+        return await self._call("clusters.remove", RemovePlan, name, **named)
 
     async def leftovers(self, name: str) -> Leftovers:
         return await self._call("clusters.leftovers", Leftovers, name)

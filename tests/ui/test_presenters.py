@@ -351,11 +351,11 @@ async def test_clusters_are_prepared_and_forgotten_only_after_asking() -> None:
         page.add()
         await until(lambda: len(world.person.asked) == 2)
         world.person.yes = False
-        page.remove()
+        page.forget()
         await until(lambda: len(world.person.asked) == 3)
-        assert "clusters.remove" not in " ".join(world.engine.calls)
+        assert "clusters.forget" not in " ".join(world.engine.calls)
         world.person.yes = True
-        page.remove()
+        page.forget()
         await until(lambda: world.live.cluster(GZ) is None)
         assert world.view.shown["show_detail"] is None
         await page.aclose()

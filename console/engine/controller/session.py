@@ -108,6 +108,16 @@ class ClusterSession:
         self.as_of = timestamp(await self.client.server_time())
 
     @property
+    def access(self) -> ClusterAccess:
+        """How the cluster is reached."""
+        return self._access
+
+    @property
+    def holder(self) -> str:
+        """Who we are for the Lease."""
+        return self._holder
+
+    @property
     def prepared(self) -> bool:
         """Whether our kinds are served."""
         return self.state not in {"unprepared", "unknown"}

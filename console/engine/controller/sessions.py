@@ -6,24 +6,29 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from console.engine.catalog.rediscover import join_local
+from console.engine.controller import removing
 from console.engine.controller.asking import KIND_OF
 from console.engine.controller.rows import KINDS
 from console.engine.controller.session import ClusterSession
 from console.engine.controller.sweeping import find_leftovers
-from console.engine.errors import DrivenElsewhere, EngineError
+from console.engine.errors import DrivenElsewhere, EngineError, PlanError
 from console.engine.kube import read_kubeconfig, trust_digest
 from console.engine.kube.clusters import ClusterBook, ClusterEntry, check_trust, trusted_access
 from console.engine.kube.prepare import plan_prepare, prepare, print_manifests
 from console.engine.model.record import ACTION_KINDS
 from console.engine.model.views import ClusterView, Leftovers
 from console.engine.model.wire import decode
+from console.engine.plan.remove_plan import plan_remove
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from console.engine.events import EventBus
     from console.engine.kube import ClusterAccess, Write
-    from console.engine.model.views import Manifests, PreparePlan
+    from console.engine.model.views import Manifests, PreparePlan, RemovePlan
 
 
 class Sessions:
@@ -171,11 +176,11 @@ class ClustersGroup:
         self._sessions.tell()
         return next(view for view in self._sessions.views() if view.name == name)
 
-    async def remove(self, name: str) -> None:
+    async def forget(self, name: str) -> None:
         """Forget a cluster here; nothing in the cluster changes."""
         self._sessions.book.get(name)
         await self._sessions.drop(name)
-        self._sessions.book.remove(name)
+        self._sessions.book.forget(name)
         self._sessions.tell()
 
     async def plan_prepare(self, name: str) -> PreparePlan:
@@ -194,6 +199,34 @@ class ClustersGroup:
         plan = await prepare(session.client, name, plan_hash=plan_hash)
         await session.connect()
         session.observe_ours()
+        found = await join_local(session.client)  # what an earlier *remove* has kept
+        return msgspec.structs.replace(plan, recovered=found.added)
+
+    async def plan_remove(self, name: str, *, retire_local: bool = False) -> RemovePlan:
+        """What *remove* would delete and keep; writes nothing."""
+        session = await self._sessions.connected(name)
+        facts = await removing.read_standing(session, retire_local=retire_local)
+        return plan_remove(facts, retire_local=retire_local)
+
+    async def remove(self, name: str, *, plan_hash: str, retire_local: bool = False) -> RemovePlan:
+        """Carry a shown plan out."""
+        session = await self._sessions.connected(name)
+        facts = await removing.read_standing(session, retire_local=retire_local)
+        plan = plan_remove(facts, retire_local=retire_local)
+        if plan.hash != plan_hash:
+            raise removing.stale(name)
+        for blocker in plan.blockers:
+            raise PlanError(
+                blocker.message, subject=blocker.object, hint=blocker.hint, code=blocker.code
+            )
+        if plan.retires:
+            await session.drive()
+            await removing.retire_all(session, plan.retires)
+        await self._sessions.drop(name)  # nothing of ours may drive or watch what goes
+        session = await self._sessions.connected(name)
+        await removing.remove(session, plan_hash=plan_remove(facts, retire_local=False).hash)
+        await session.connect()
+        self._sessions.tell()
         return plan
 
     async def leftovers(self, name: str) -> Leftovers:

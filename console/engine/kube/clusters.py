@@ -109,7 +109,7 @@ class ClusterBook:
             raise EngineError(
                 f"there is a cluster {entry.name!r} already",
                 subject=entry.name,
-                hint="take another name, or remove that one first",
+                hint="take another name, or forget that one first",
                 code="cluster.name",
             )
         self._write((*known, entry))
@@ -123,7 +123,7 @@ class ClusterBook:
         self.get(entry.name)
         self._write(tuple(entry if one.name == entry.name else one for one in self.list()))
 
-    def remove(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Forget a cluster.
 
         Raises:

@@ -226,6 +226,7 @@ class PreparePlan(View, frozen=True, kw_only=True):
     cluster: str
     objects: tuple[PlannedObject, ...]
     hash: str
+    recovered: tuple[str, ...] = ()  # local points that it found again, by their contents' names
 
 
 class Manifests(View, frozen=True, kw_only=True):
@@ -234,6 +235,48 @@ class Manifests(View, frozen=True, kw_only=True):
     cluster: str
     objects: tuple[dict[str, Any], ...]  # Kubernetes objects, in the order to apply them
     left_out: tuple[PlannedObject, ...] = ()  # with the reasons
+
+
+class RemovedObject(View, frozen=True, kw_only=True):
+    """One object that *remove* deletes, or keeps and why."""
+
+    verb: Literal["delete", "keep"]
+    resource: str
+    namespace: str = ""
+    name: str
+    reason: str = ""
+
+
+class GoneRecords(View, frozen=True, kw_only=True):
+    """How many objects of one of our kinds go with it."""
+
+    resource: str
+    count: int
+
+
+class LostLocation(View, frozen=True, kw_only=True):
+    """A location whose record goes, with what it takes to add it again."""
+
+    name: str
+    folder: str = ""
+    bucket: str = ""
+    endpoint: str = ""
+    region: str = ""
+    prefix: str = ""
+    virtual_host_style: bool = False
+    skip_tls_verify: bool = False
+
+
+class RemovePlan(View, frozen=True, kw_only=True):
+    """What *remove* would take out of a cluster, and what stays."""
+
+    cluster: str
+    objects: tuple[RemovedObject, ...]  # deleted ones first, in order
+    records: tuple[GoneRecords, ...] = ()
+    retires: tuple[str, ...] = ()  # local points that are freed first, by their contents' names
+    locations: tuple[LostLocation, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
+    hash: str = ""
 
 
 class RestorePreview(View, frozen=True, kw_only=True):

@@ -73,11 +73,11 @@ class ClustersPage(Page):
             text = tr("The kubeconfig switches the check of the server's certificate off.")
             drawer.body.addWidget(Banner("warn", tr("TLS is not verified"), text))
         drawer.body.addWidget(facts(_cluster_facts(detail)))
-        remove = button(tr("Forget…"), self.presenter.remove, kind="danger")
+        forget = button(tr("Forget…"), self.presenter.forget, kind="danger")
         kind = "primary" if row.engine == "unprepared" else ""
         prepare = button(tr("Prepare…"), self.presenter.prepare, kind=kind)
         enable(prepare, detail.prepare_blocked)
-        drawer.foot.addWidget(remove)
+        drawer.foot.addWidget(forget)
         drawer.foot.addWidget(button(tr("Look at it"), self.presenter.look_at), 1)
         drawer.foot.addWidget(prepare, 1)
         drawer.end()

@@ -88,11 +88,11 @@ class ClustersPresenter(Presenter):
             self.desk.live.look_at(self._name)
             self.desk.go("applications", "")
 
-    def remove(self) -> None:
+    def forget(self) -> None:
         """Ask, then forget the selected cluster."""
         name = self._name
         if name:
-            self.tasks.start(self._remove(name), name="remove", replaces=True)
+            self.tasks.start(self._forget(name), name="forget", replaces=True)
 
     async def _add(self) -> None:
         await self.desk.asks.add_cluster()
@@ -100,7 +100,7 @@ class ClustersPresenter(Presenter):
     async def _prepare(self, name: str) -> None:
         await self.desk.asks.prepare(name)
 
-    async def _remove(self, name: str) -> None:
+    async def _forget(self, name: str) -> None:
         question = Confirmation(
             title=tr("Forget {cluster}", cluster=name),
             text=tr(
@@ -111,7 +111,7 @@ class ClustersPresenter(Presenter):
             danger=True,
         )
         if await self.desk.asks.confirm(question):
-            await self.desk.engine.clusters.remove(name)
+            await self.desk.engine.clusters.forget(name)
 
     def _show_detail(self) -> None:
         live = self.desk.live

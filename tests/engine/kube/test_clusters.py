@@ -37,7 +37,7 @@ def test_added_kept_in_order_changed_removed(tmp_path: Path) -> None:
     assert [one.name for one in ClusterBook(tmp_path / "new").list()] == ["b", "a", "c"]
     book.update(entry("a", color="#f00"))
     assert book.get("a").color == "#f00"
-    book.remove("b")
+    book.forget("b")
     assert [one.name for one in book.list()] == ["a", "c"]
 
 
@@ -65,7 +65,7 @@ def test_a_name_is_taken_once_and_unknown_ones_are_said(tmp_path: Path) -> None:
     with pytest.raises(errors.EngineError, match="already"):
         book.add(entry("a"))
     with pytest.raises(errors.EngineError) as caught:
-        book.remove("b")
+        book.forget("b")
     assert caught.value.code == "cluster.unknown"
     assert caught.value.hint == "known: a"
 
