@@ -34,6 +34,7 @@ from console.engine.volumes.handover import (
     hand_over,
     is_given,
     make_work_claim,
+    take_back_unbound,
 )
 from console.engine.volumes.jobs import clean_up
 from console.engine.volumes.slots import SlotTable
@@ -301,6 +302,7 @@ async def test_stopped_for_good(engine: Engine, cluster: Cluster) -> None:
                         lambda raw: raw.get("status", {}).get("phase") == "Bound",
                         timeout_s=WAIT_S,
                     )
+                await take_back_unbound(engine.drive, namespace, case.origin.action_uid)
                 await drop_unfinished(engine.drive, case.origin.action_uid)
                 await clean_up(engine.drive, case.origin.action_uid)
                 if given:
@@ -309,3 +311,4 @@ async def test_stopped_for_good(engine: Engine, cluster: Cluster) -> None:
                     never_at_risk(engine, case)
                 else:
                     await gone(engine, VOLUMES, case.volume)
+                    await gone(engine, CLAIMS, meta["name"], namespace)
