@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,34 +62,36 @@ class RealCluster(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def guardian() -> Iterator[None]:
-    """Clusters of the bed may stand; at the end all are gone."""
+def guardian() -> Iterator[Guardian]:
+    """Clusters of the bed may stand here; at the end those of this run are gone."""
     reason = missing()
     if reason:
         pytest.skip(f"{reason}; or run on a cluster of your own: KUBECONFIG=FILE make test-cluster")
-    with nullcontext() if KEPT else Guardian(FIRST, FIRST + 1):
-        yield
+    with Guardian() as held:
+        yield held
 
 
 @pytest.fixture(scope="session")
-def bed_one(guardian: None) -> Cluster:
+def bed_one(guardian: Guardian) -> Cluster:
     """The first cluster of the bed."""
-    return _started(FIRST)
+    return _started(FIRST, guardian)
 
 
 @pytest.fixture(scope="session")
-def bed_two(guardian: None) -> Cluster:
+def bed_two(guardian: Guardian) -> Cluster:
     """The second cluster of the bed."""
-    return _started(FIRST + 1)
+    return _started(FIRST + 1, guardian)
 
 
-def _started(number: int) -> Cluster:
+def _started(number: int, guardian: Guardian) -> Cluster:
     if GIVEN:
         pytest.skip(
             "this test needs the clusters of the bed: run make test-cluster without KUBECONFIG"
         )
     cluster = Cluster(number)
     stands = ("kubectl", f"--kubeconfig={cluster.kubeconfig}", "get", "--raw=/readyz")
+    if not KEPT:
+        guardian.guard(number)
     if not (KEPT and attempt(*stands)):
         up(cluster)
     return cluster

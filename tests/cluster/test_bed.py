@@ -13,6 +13,7 @@ from tests.cluster.bed.places import TREE
 from tests.cluster.bed.processes import is_alive, wait_until
 
 if TYPE_CHECKING:
+    from tests.cluster.bed.guard import Guardian
     from tests.cluster.bed.places import Cluster
     from tests.cluster.conftest import RealCluster
 
@@ -135,14 +136,15 @@ import os, signal
 from tests.cluster.bed.clusters import up
 from tests.cluster.bed.guard import Guardian
 from tests.cluster.bed.places import Cluster
-with Guardian(9) as guardian:
+with Guardian() as guardian:
+    guardian.guard(9)
     up(Cluster(9))
     print(guardian.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_nothing_stays_when_its_user_is_killed(guardian: None) -> None:
+def test_nothing_stays_when_its_user_is_killed(guardian: Guardian) -> None:
     """In a process of its own; the clusters of this run are not touched."""
     before = [left for left in leftovers() if "khbed9" in left]
     killed = subprocess.run(

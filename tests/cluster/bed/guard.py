@@ -72,17 +72,19 @@ def _may_make_cgroups() -> bool:
 
 
 class Guardian:
-    """While it is held, clusters stand; when its holder ends, in any way, they go.
+    """While it is held, clusters stand; when its holder ends, in any way, they go."""
 
-    Args:
-        only: The numbers of the clusters that it guards; none: all.
-    """
-
-    def __init__(self, *only: int) -> None:
-        words = [sys.executable, "-m", "tests.cluster.bed.guardian", *map(str, only)]
+    def __init__(self) -> None:
+        words = [sys.executable, "-m", "tests.cluster.bed.guardian"]
         self._process = subprocess.Popen(
             words, cwd=TREE, stdin=subprocess.PIPE, start_new_session=True
         )
+
+    def guard(self, number: int) -> None:
+        """Take this cluster down at the end; said before it is begun."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"%d\n" % number)
+        self._process.stdin.flush()
 
     @property
     def pid(self) -> int:

@@ -1,6 +1,6 @@
-"""`python -m tests.cluster.bed.guardian [N…]`: waits for the end of its input, then takes down.
+"""`python -m tests.cluster.bed.guardian`: takes clusters down when its input has ended.
 
-N is the number of a cluster; without one all are taken down.
+Each line of the input is the number of a cluster.
 """
 
 from __future__ import annotations
@@ -12,5 +12,6 @@ from tests.cluster.bed.clusters import down
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-sys.stdin.read()
-down(*map(int, sys.argv[1:]))
+numbers = [int(line) for line in sys.stdin]
+if numbers:
+    down(*numbers)
