@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--termination-log", type=Path, required=True, metavar="FILE", help="where the result goes"
     )
     parser.add_argument(
-        "--volume", type=Path, metavar="DIR", help="backup, restore, place, own: the volume"
+        "--volume", type=Path, metavar="DIR", help="backup, restore, place, own, probe: the volume"
     )
     parser.add_argument("--packs", type=Path, metavar="DIR", help="objects: the sealed packs")
     parser.set_defaults(run=_run)

@@ -3,7 +3,8 @@
 WorkerError
 ├── BadJob           job.json or an argument can't be used: file and field
 ├── BadSecret        a file of the secrets folder is missing, or not what it should be
-└── BadPacks         the objects of a point are not all there
+├── BadPacks         the objects of a point are not all there
+└── ProbeFailed      what `cluster check` tries did not work
 
 Errors of the repository and the store pass through as they are.
 """
@@ -47,3 +48,9 @@ class BadPacks(WorkerError):
     """What the point's manifest names is not there."""
 
     code = "objects.incomplete"
+
+
+class ProbeFailed(WorkerError):
+    """A volume or a location does not do what workers need of it."""
+
+    code = "probe.failed"

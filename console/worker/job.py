@@ -16,7 +16,9 @@ from console.worker.errors import BadJob
 if TYPE_CHECKING:
     from pathlib import Path
 
-Command = Literal["init", "backup", "objects", "restore", "verify", "place", "own", "retire"]
+Command = Literal[
+    "init", "backup", "objects", "restore", "verify", "place", "own", "retire", "probe"
+]
 COMMANDS: tuple[Command, ...] = get_args(Command)
 VERSION = 1
 
@@ -30,7 +32,9 @@ _NEEDED: dict[Command, tuple[str, ...]] = {
     "place": (),
     "own": ("owner_map",),
     "retire": ("point", "owner"),
+    "probe": (),
 }
+_BARE = {"place", "own", "probe"}  # commands without a repository
 _WHERE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
 
 
@@ -63,7 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     """One job. Which fields a command needs: `load_job` has looked."""
 
     version: int
-    repository: str = ""  # as restic writes it; place and own have none
+    repository: str = ""  # as restic writes it; place and own have none; of probe: the location
     store: StoreOptions = StoreOptions()
     point: str = ""  # id of the restore point
     pvc: str = ""
@@ -78,6 +82,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     owner: str = ""  # retire: uid of the cluster that asks; the repository must be its own
     objects_snapshot: str = ""  # retire
     volume_snapshots: tuple[str, ...] = ()  # retire
+    probe: Literal["", "write", "compare", "copy", "store"] = ""  # probe: what to try
+    seed: str = ""  # probe: what its files are made from
+    read_only: bool = False  # probe: write nothing to the location
 
 
 class _Head(msgspec.Struct):
@@ -110,7 +117,7 @@ def decode_job(raw: bytes, command: Command, *, where: str = "job.json") -> Job:
         job = msgspec.json.decode(raw, type=Job)
     except msgspec.MsgspecError as fault:
         raise BadJob(f"{where}: {_said(fault)}", subject=where) from fault
-    if not job.repository and command not in {"place", "own"}:
+    if not job.repository and (command not in _BARE or job.probe == "store"):
         raise BadJob(f"{where}: field repository is empty", subject=where)
     for name in _NEEDED[command]:
         value = getattr(job, name)

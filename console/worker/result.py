@@ -47,6 +47,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     bytes_stored: int = 0  # of those blobs, in packs
     failures: tuple[Failure, ...] = ()  # the first
     failures_total: int = 0
+    clock: float = 0.0  # probe: the node's time, seconds since the epoch
+    store_clock: float = 0.0  # probe: the location's time
     duration_seconds: float = 0.0
     peak_memory_bytes: int = 0
 

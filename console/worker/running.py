@@ -19,6 +19,7 @@ from console.worker.commands.init import init
 from console.worker.commands.objects import back_point_up
 from console.worker.commands.own import own
 from console.worker.commands.place import place
+from console.worker.commands.probe import probe
 from console.worker.commands.restore import restore
 from console.worker.commands.retire import retire
 from console.worker.commands.verify import verify
@@ -46,6 +47,7 @@ _FUNCTIONS: dict[Command, Callable[[Work], Result]] = {
     "place": place,
     "own": own,
     "retire": retire,
+    "probe": probe,
 }
 
 

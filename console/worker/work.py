@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = 60.0
 STALE_S = 24 * 3600.0
 
 
@@ -31,7 +32,7 @@ class Places:
     job: Path
     secrets: Path
     termination_log: Path
-    volume: Path | None = None  # backup, restore, place, own
+    volume: Path | None = None  # backup, restore, place, own, probe
     packs: Path | None = None  # objects
 
 
@@ -47,6 +48,10 @@ class Work:
     @cached_property
     def store(self) -> ObjectStore:
         """The job's store, with the keys and certificates of the secrets folder."""
+        return self.open_store(patience_s=PATIENCE_S)
+
+    def open_store(self, *, patience_s: float) -> ObjectStore:
+        """The job's store anew; `patience_s` is how long what may pass is tried again."""
         options, secrets = self.job.store, self.places.secrets
         return open_store(
             self.job.repository,
@@ -55,6 +60,7 @@ class Work:
             path_style=options.path_style,
             skip_tls_verify=options.skip_tls_verify,
             ca_bundle=ca_bundle(secrets),
+            patience_s=patience_s,
         )
 
     @property

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
     from console.engine.plan.snapshots import Origin
 
-Command = Literal["init", "backup", "objects", "restore", "verify", "place", "own", "retire"]
+Command = Literal[
+    "init", "backup", "objects", "restore", "verify", "place", "own", "retire", "probe"
+]
 
 DEFAULT_IMAGE = f"kubehaven/kubehaven:{__version__}"
 CONTAINER = "worker"
@@ -45,6 +47,7 @@ _CAPABILITIES: dict[Command, tuple[str, ...]] = {
     "backup": _READ,
     "restore": _WRITE,
     "own": _WRITE,
+    "probe": _WRITE,
 }
 
 # exit codes that another try can't change: usage, partial, cancelled, no repository, locked,
@@ -261,7 +264,9 @@ def _devices(request: WorkerRequest) -> dict[str, Any]:
 def _arguments(request: WorkerRequest) -> list[str]:
     arguments = ["worker", request.command, "--job", f"{_JOB_DIR}/{_JOB_FILE}"]
     arguments += ["--secrets", _SECRETS_DIR, "--termination-log", TERMINATION_LOG]
-    if request.command in {"backup", "restore", "place", "own"}:
+    if request.command in {"backup", "restore", "place", "own"} or (
+        request.command == "probe" and request.claim
+    ):
         arguments += ["--volume", _VOLUME_DIR]
     if request.command == "objects":
         arguments += ["--packs", _PACKS_DIR]

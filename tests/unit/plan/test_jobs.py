@@ -68,7 +68,7 @@ def test_the_arguments_are_the_contracts() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_path_in_the_arguments_is_mounted(command: Command) -> None:
     asked = request(
-        command, claim="kh-1" if command in {"backup", "restore", "place", "own"} else ""
+        command, claim="kh-1" if command in {"backup", "restore", "place", "own", "probe"} else ""
     )
     container = pod(asked)["containers"][0]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
@@ -98,6 +98,7 @@ def test_a_volume_is_read_only_for_a_backup_alone() -> None:
         ("objects", "/srv/backups", ["DAC_OVERRIDE"]),
         ("backup", "", ["DAC_OVERRIDE"]),
         ("own", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
+        ("probe", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
         ("restore", "", ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]),
     ],
 )
