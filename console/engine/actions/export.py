@@ -41,7 +41,7 @@ from console.engine.plan.claims import check_export
 from console.engine.plan.jobs import PackSource, pack_copy
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.cutting import ensure
-from console.engine.volumes.handover import make_work_claim
+from console.engine.volumes.handover import let_volume_go, make_work_claim
 from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
 from console.repository.location_keys import repository_path
 
@@ -207,7 +207,11 @@ async def _copy_volume(run: Run, target: JobTarget, volume: VolumeArtifact) -> N
     note_failures(run, volume.pvc, result)
     await run.set_volume(finished(run.volume(volume.pvc), result), force=True)
     # the clone has served; its snapshot and the point stay
-    await run.drive.client.delete(CLAIMS, claim, WORKERS_NAMESPACE)
+    made = await run.drive.client.find(CLAIMS, claim, WORKERS_NAMESPACE)
+    if made is not None:
+        await let_volume_go(run.drive, made)
+        uid = made["metadata"]["uid"]
+        await run.drive.client.delete(CLAIMS, claim, WORKERS_NAMESPACE, uid=uid)
 
 
 def progress_of(volume: VolumeProgress, counters: WorkerCounters) -> VolumeProgress:

@@ -215,6 +215,25 @@ async def give_policy_back(drive: Drive, volume: RawObject) -> None:
     await _give_back(drive, volume["metadata"]["name"], uid)
 
 
+async def let_volume_go(drive: Drive, claim: RawObject) -> None:
+    """See to it that the volume of a claim of ours goes with the claim, whatever its class says.
+
+    A volume that is bound to another claim by now, or to none, stays as it is.
+    """
+    name = claim["spec"].get("volumeName")
+    if name:
+        uid = claim["metadata"]["uid"]
+        await _while_others_write(partial(_let_volume_go, drive, name, uid))
+
+
+async def _let_volume_go(drive: Drive, name: str, claim_uid: str) -> None:
+    volume = await drive.client.find(VOLUMES, name)
+    if volume is None or volume["spec"].get("claimRef", {}).get("uid") != claim_uid:
+        return
+    if volume["spec"].get("persistentVolumeReclaimPolicy") != "Delete":
+        await patch_volume(drive, volume, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
+
+
 async def retain(drive: Drive, name: str) -> None:
     """Set a volume to Retain; what it was is noted on it."""
     await _while_others_write(partial(_retain, drive, name))

@@ -18,6 +18,7 @@ from console.engine.model.kinds import CLAIMS, EVENTS, JOBS, PODS, SECRETS, RawO
 from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
 from console.engine.plan.jobs import CONTAINER, WorkerRequest, job_secret, trusting, worker_job
 from console.engine.volumes.cutting import ensure
+from console.engine.volumes.handover import let_volume_go
 from console.engine.volumes.waiting import until_stuck
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     bytes_stored: int = 0
     failures: tuple[ItemFailed, ...] = ()
     failures_total: int = 0
+    clock: float = 0.0  # probe: the node's time, seconds since the epoch
+    store_clock: float = 0.0  # probe: the location's time
 
 
 class WorkerCounters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -152,6 +155,7 @@ async def clean_up(drive: Drive, action_uid: str) -> None:
         await drive.client.delete(SECRETS, secret["metadata"]["name"], WORKERS_NAMESPACE)
     for claim in await drive.client.list(CLAIMS, WORKERS_NAMESPACE, labels=labels):
         meta = claim["metadata"]
+        await let_volume_go(drive, claim)
         await drive.client.delete(CLAIMS, meta["name"], WORKERS_NAMESPACE, uid=meta["uid"])
 
 
