@@ -1,4 +1,4 @@
-"""`kubehaven cluster`: add, list, prepare, remove, forget."""
+"""`kubehaven cluster`: add, list, prepare, check, remove, forget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.cli import output
+from console.cli.check import check_cluster
 from console.cli.exits import DONE, FAILED
 from console.cli.explain import explain_prepare
 from console.cli.explain_remove import explain_remove
@@ -42,6 +43,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--yes", action="store_true", help="do not ask")
     on_engine(prepare, _prepare, cluster=False)
+    check = verbs.add_parser("check", help="try out what backups and restores need of a cluster")
+    check.add_argument("name", metavar="NAME", nargs="?", default="")
+    check.add_argument(
+        "--class",
+        dest="storage_classes",
+        action="append",
+        default=[],
+        metavar="STORAGECLASS",
+        help="only this one; may be said again",
+    )
+    on_engine(check, check_cluster, cluster=False)
     leftovers = verbs.add_parser(
         "leftovers", help="what actions that are gone have left; an engine takes it away"
     )

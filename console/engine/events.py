@@ -17,6 +17,7 @@ import msgspec
 from console.engine.model.views import (
     ActionView,
     ApplicationView,
+    CheckResult,
     ClusterView,
     LocationView,
     PointView,
@@ -108,6 +109,13 @@ class Notice(Event, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class CheckChanged(Event, frozen=True, kw_only=True):
+    """How far a check of a cluster is: one of its results, `running` first."""
+
+    cluster: str
+    result: CheckResult
+
+
 class EventBus:
     """Carries rows and notices to every reader; used on the engine's loop only.
 
@@ -137,10 +145,10 @@ class EventBus:
                 self.publish(stream, name, ())
                 del self._rows[stream, name]
 
-    def notify(self, notice: Notice) -> None:
-        """Send a notice to every reader."""
+    def notify(self, event: Notice | CheckChanged) -> None:
+        """Send to every reader what is never left out."""
         for reader in self._readers:
-            reader.notices.append(notice)
+            reader.notices.append(event)
             reader.woken.set()
 
     async def read(self) -> AsyncGenerator[Event]:
@@ -164,7 +172,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.woken = asyncio.Event()
-        self.notices: deque[Notice] = deque()
+        self.notices: deque[Notice | CheckChanged] = deque()
         self._listed: dict[tuple[Stream, str], dict[str, Row]] = {}
         self._upserts: dict[tuple[Stream, str], dict[str, Row]] = {}
         self._removed: dict[tuple[Stream, str], set[str]] = {}

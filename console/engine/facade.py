@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ActionView,
         ApplicationView,
         BrowseEntry,
+        ClusterCheck,
         ClusterView,
         Leftovers,
         LocationView,
@@ -125,6 +126,17 @@ class Clusters(Protocol):
 
     async def leftovers(self, name: str) -> Leftovers:
         """What actions that are gone have left, and an engine would take away; writes nothing."""
+
+    async def check(self, name: str, *, storage_classes: tuple[str, ...] = ()) -> ClusterCheck:
+        """Try out what backups and restores need of the cluster, in `kubehaven-workers` only.
+
+        Each result is an event (`CheckChanged`) as it begins and as it ends. Takes minutes; all
+        that was made is taken away, also after a cancel.
+
+        Raises:
+            NotFound: There is no such storage class with a CSI driver.
+            EngineError: `check.running`, `cluster.unprepared`.
+        """
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         """Begin to send this cluster's rows as events, and to drive it if nobody does.

@@ -139,6 +139,15 @@ def test_an_engine_takes_over_when_it_is_told_to(lab: Lab) -> None:
     assert [end.code for end in ends] == [0, 0]
 
 
+def test_a_check_shows_what_was_tried_and_ends_with_its_worst(lab: Lab) -> None:
+    done = lab.run("cluster", "check", "--class", "sandbox")
+    assert "volume.handover" in done.out
+    assert "failed" not in done.out
+    assert lab.ask("cluster", "check", "--class", "sandbox")["outcome"] == "ok"
+    missing = lab.run("cluster", "check", "--class", "nowhere", code=1)
+    assert "there is no such storage class" in missing.err
+
+
 def test_the_names_of_things_that_are_not_there(lab: Lab) -> None:
     for words, code in (
         (("app", "show", "nothing"), 1),

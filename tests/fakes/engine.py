@@ -23,6 +23,7 @@ from console.engine import (
     ApplicationView,
     Blocker,
     BrowseEntry,
+    ClusterCheck,
     ClustersListed,
     ClusterView,
     EngineError,
@@ -326,6 +327,12 @@ class DemoClusters:
         row = self._engine.cluster(name)
         self._engine.put_cluster(msgspec.structs.replace(row, engine="unprepared"))
         return await self.plan_remove(name, retire_local=retire_local)
+
+    async def check(self, name: str, *, storage_classes: tuple[str, ...] = ()) -> ClusterCheck:
+        self._engine.note("clusters.check", name, storage_classes)
+        return ClusterCheck(
+            cluster=name, id="check-1", started_at="", ended_at="", outcome="ok", results=()
+        )
 
     async def leftovers(self, name: str) -> Leftovers:
         self._engine.cluster(name)

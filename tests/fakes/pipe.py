@@ -32,6 +32,8 @@ from console.engine import (
     ApplicationsListed,
     ApplicationView,
     BrowseEntry,
+    CheckChanged,
+    ClusterCheck,
     Clusters,
     ClustersListed,
     ClusterView,
@@ -73,6 +75,7 @@ AnyEvent = (
     | ActionsListed
     | ActionsChanged
     | LocationsListed
+    | CheckChanged
     | Notice
 )
 GROUPS: dict[str, type] = {
@@ -253,6 +256,10 @@ class PipeClusters:
 
     async def leftovers(self, name: str) -> Leftovers:
         return await self._call("clusters.leftovers", Leftovers, name)
+
+    async def check(self, name: str, *, storage_classes: tuple[str, ...] = ()) -> ClusterCheck:
+        named = {"storage_classes": storage_classes}
+        return await self._call("clusters.check", ClusterCheck, name, **named)
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         await self._call("clusters.watch", type(None), name, take_over=take_over)

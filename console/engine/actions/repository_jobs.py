@@ -49,38 +49,48 @@ class JobTarget(NamedTuple):
         placement: Placement = ANYWHERE,
     ) -> WorkerRequest:
         """A worker Job on this repository."""
-        spec = self.location.location.spec
-        store = spec.objectStore
-        body = {
-            "version": WIRE_VERSION,
-            "repository": f"{self.location.url}/{self.path}",
-            "point": origin.point,
-            **job,
-        }
-        files = {"password": self.password, **(secrets or {})}
-        if store is not None:
-            body["store"] = {
-                "region": store.region,
-                "pathStyle": store.pathStyle,
-                "skipTLSVerify": store.skipSSLVerify,
-            }
-        if self.location.credentials is not None:
-            files[ACCESS_KEY_ID] = self.location.credentials.access_key_id.encode()
-            files[SECRET_ACCESS_KEY] = self.location.credentials.secret_access_key.encode()
-        if spec.caBundle:
-            files["ca.crt"] = spec.caBundle.encode()
+        options, access = store_access(self.location)
         return WorkerRequest(
             command=command,
             origin=origin,
             step=step,
             subject=subject,
-            job=body,
-            secrets=files,
+            job={
+                "version": WIRE_VERSION,
+                "repository": f"{self.location.url}/{self.path}",
+                "point": origin.point,
+                **options,
+                **job,
+            },
+            secrets={"password": self.password, **access, **(secrets or {})},
             claim=claim,
-            folder=spec.fileStore.path if spec.fileStore else "",
+            folder=folder_of(self.location),
             packs=packs,
             placement=placement,
         )
+
+
+def store_access(location: OpenLocation) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What a worker needs to speak to a location: fields of job.json, and files of its secrets."""
+    spec, options, files = location.location.spec, {}, {}
+    if spec.objectStore is not None:
+        options["store"] = {
+            "region": spec.objectStore.region,
+            "pathStyle": spec.objectStore.pathStyle,
+            "skipTLSVerify": spec.objectStore.skipSSLVerify,
+        }
+    if location.credentials is not None:
+        files[ACCESS_KEY_ID] = location.credentials.access_key_id.encode()
+        files[SECRET_ACCESS_KEY] = location.credentials.secret_access_key.encode()
+    if spec.caBundle:
+        files["ca.crt"] = spec.caBundle.encode()
+    return options, files
+
+
+def folder_of(location: OpenLocation) -> str:
+    """The folder of every node that a worker mounts for a file store; empty for a bucket."""
+    spec = location.location.spec
+    return spec.fileStore.path if spec.fileStore else ""
 
 
 async def existing_target(drive: Drive, location: str, path: str) -> JobTarget:

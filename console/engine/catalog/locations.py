@@ -8,6 +8,7 @@ they are read, held in memory while work runs, and never written elsewhere.
 from __future__ import annotations
 
 import base64
+import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.errors import LocationError
@@ -97,6 +98,24 @@ def open_location_store(
         read_only=read_only or spec.readOnly,
         patience_s=patience_s,
     )
+
+
+def prove_writable(store: ObjectStore) -> None:
+    """Write, read back and delete one small object.
+
+    Raises:
+        LocationError: `location.damaged`.
+    """
+    name, data = f"kubehaven-probe-{secrets.token_hex(6)}", secrets.token_bytes(32)
+    store.put(name, data)
+    back = store.get(name)
+    store.delete(name)
+    if back != data:
+        raise LocationError(
+            "the store did not give back what was written",
+            subject=store.url,
+            code="location.damaged",
+        )
 
 
 async def open_location(client: KubeClient, name: str) -> OpenLocation:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from console.engine.catalog.locations import (
     key_secret_name,
     location_url,
     open_location_store,
+    prove_writable,
 )
 from console.engine.catalog.own_secrets import own_secret
 from console.engine.errors import LocationError
@@ -130,7 +130,7 @@ def _settle_key(
         _make_folder(Path(spec.fileStore.path))
     store = open_location_store(spec, credentials, patience_s=PATIENCE_S)
     try:
-        _prove_writable(store)
+        prove_writable(store)
         marker = _read_marker(store)
         if marker is not None:
             return _join(draft, marker)
@@ -203,20 +203,6 @@ def _found(draft: LocationDraft, spec: LocationSpec, store: ObjectStore) -> Loca
                 code="location.key_needed",
             )
     return key
-
-
-def _prove_writable(store: ObjectStore) -> None:
-    """Write, read back and delete one small object."""
-    name, data = f"kubehaven-probe-{secrets.token_hex(6)}", secrets.token_bytes(32)
-    store.put(name, data)
-    back = store.get(name)
-    store.delete(name)
-    if back != data:
-        raise LocationError(
-            "the store did not give back what was written",
-            subject=store.url,
-            code="location.damaged",
-        )
 
 
 def _read_marker(store: ObjectStore) -> LocationMarker | None:

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from console.engine.aiokit import BoundedExecutor, TaskOwner
+from console.engine.controller.checking import check
 from console.engine.controller.driver import Driver
 from console.engine.controller.observer import Observer
 from console.engine.errors import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from console.engine.events import EventBus
     from console.engine.kube import ClusterAccess, Write
     from console.engine.model.record import Requester, VolumeProgress
-    from console.engine.model.views import EngineState, Health, Leftover
+    from console.engine.model.views import ClusterCheck, EngineState, Health, Leftover
     from console.engine.plan.queue import Waiting
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,10 @@ class ClusterSession:
         if self._observer is not None and self.prepared:
             self._observer.follow_ours()
 
+    async def check(self, storage_classes: tuple[str, ...]) -> ClusterCheck:
+        """Try out what backups and restores need of the cluster."""
+        return await check(self, self._access, self._bus, storage_classes=storage_classes)
+
     async def drive(self, *, take_over: bool = False) -> None:
         """Take the Lease and begin to carry actions out.
 
@@ -187,7 +192,7 @@ class ClusterSession:
             self._on_change()
             raise
         try:
-            settings = await self._settings()
+            settings = await self.settings()
         except EngineError:
             await lease.release()
             raise
@@ -262,7 +267,8 @@ class ClusterSession:
         if lease is not None:
             await lease.release()
 
-    async def _settings(self) -> SettingsSpec:
+    async def settings(self) -> SettingsSpec:
+        """The cluster's settings as they are now."""
         try:
             raw = await self.client.get(SETTINGS, SETTINGS_NAME, NAMESPACE)
         except NotFound:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from console.engine.events import EventBus
     from console.engine.kube import ClusterAccess, Write
-    from console.engine.model.views import Manifests, PreparePlan, RemovePlan
+    from console.engine.model.views import ClusterCheck, Manifests, PreparePlan, RemovePlan
 
 
 class Sessions:
@@ -238,6 +238,11 @@ class ClustersGroup:
             for raw in await session.client.list(KIND_OF[kind])
         ]
         return Leftovers(cluster=name, items=await find_leftovers(session.client, actions))
+
+    async def check(self, name: str, *, storage_classes: tuple[str, ...] = ()) -> ClusterCheck:
+        """Try out, in our own namespace, what backups and restores need of the cluster."""
+        session = await self._sessions.prepared(name)
+        return await session.check(storage_classes)
 
     async def watch(self, name: str, *, take_over: bool = False) -> None:
         """Begin to send this cluster's rows as events, and to drive it if nobody does.

@@ -15,9 +15,11 @@ from console.engine.catalog import local
 from console.engine.catalog.contents import find_content, list_contents, set_state
 from console.engine.catalog.rediscover import complete_local
 from console.engine.errors import ClusterError, EngineError, LostLease, NotFound
+from console.engine.kube.lease import is_expired
 from console.engine.model import kinds
 from console.engine.model.names import (
     ANNOTATION_RECLAIM_POLICY,
+    CHECK_LEASE,
     LABEL_ACTION_UID,
     LABEL_MANAGED_BY,
     LABEL_ROLE,
@@ -96,6 +98,7 @@ async def sweep(
 
 async def _facts(client: KubeClient, actions: list[Action]) -> SweepFacts:
     unfinished = [action for action in actions if action.status.phase != "Finished"]
+    checks = await running_checks(client)
     manifests = await client.list(kinds.SECRETS, NAMESPACE, labels=f"{LABEL_ROLE}=manifest")
     volumes = [
         raw
@@ -103,7 +106,7 @@ async def _facts(client: KubeClient, actions: list[Action]) -> SweepFacts:
         if ANNOTATION_RECLAIM_POLICY in annotations_of(raw)
     ]
     return SweepFacts(
-        unfinished=frozenset(action.metadata.uid for action in unfinished),
+        unfinished=frozenset(action.metadata.uid for action in unfinished) | checks,
         retiring=frozenset(
             point.name
             for action in unfinished
@@ -128,8 +131,17 @@ async def _facts(client: KubeClient, actions: list[Action]) -> SweepFacts:
         our_classes=frozenset(
             name_of(raw) for raw in await _snapshots(client, kinds.SNAPSHOT_CLASSES, ours=True)
         ),
-        cutting=any(isinstance(action, BackupAction) for action in unfinished),
+        cutting=bool(checks) or any(isinstance(action, BackupAction) for action in unfinished),
     )
+
+
+async def running_checks(client: KubeClient) -> frozenset[str]:
+    """The uid of the check of the cluster that runs now, if one does."""
+    lease = await client.find(kinds.LEASES, CHECK_LEASE, NAMESPACE) or {}
+    holder = text(lease, "spec", "holderIdentity")
+    if not holder or is_expired(part(lease, "spec"), await client.server_time()):
+        return frozenset()
+    return frozenset({holder})
 
 
 def _swapped(actions: Iterable[Action]) -> Iterator[str]:

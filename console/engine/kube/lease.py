@@ -100,13 +100,14 @@ class Lease:
         duration_s: float = DURATION_S,
         renew_s: float = RENEW_S,
         clock: Clock | None = None,
+        name: str = LEASE,
     ) -> None:
         self.holder = holder
         self.epoch = 0
         self.lost = asyncio.Event()
         self._renew_s = renew_s
         self._clock = clock or SystemClock()
-        self._keeper = _Keeper(access, holder, duration_s, clock=self._clock)
+        self._keeper = _Keeper(access, holder, duration_s, clock=self._clock, name=name)
         self._thread: threading.Thread | None = None
 
     @property
@@ -172,8 +173,9 @@ class _Keeper:
     """The thread's part. Only `valid_until_s`, `taken` and `ask_to_stop` are for others."""
 
     def __init__(
-        self, access: ClusterAccess, holder: str, duration_s: float, *, clock: Clock
+        self, access: ClusterAccess, holder: str, duration_s: float, *, clock: Clock, name: str
     ) -> None:
+        self._name = name
         self.taken: Future[int] = Future()
         self.valid_until_s = float("-inf")
         self._stop: Future[None] = Future()
@@ -217,7 +219,7 @@ class _Keeper:
 
     async def _take(self, client: KubeClient, *, take_over: bool) -> None:
         for _ in range(TRIES):
-            found = await client.find(LEASES, LEASE, NAMESPACE)
+            found = await client.find(LEASES, self._name, NAMESPACE)
             now = await client.server_time()
             spec = found.get("spec", {}) if found else {}
             if not may_take(spec, holder=self._holder, now=now, take_over=take_over):
@@ -230,7 +232,7 @@ class _Keeper:
                     "acquireTime": _micro_time(now),
                     "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1,
                 }
-                await self._write(client, found or _NEW, now, **taken)
+                await self._write(client, found or _new(self._name), now, **taken)
                 return
         raise DrivenElsewhere("another engine was faster", holder="")
 
@@ -270,7 +272,7 @@ class _Keeper:
         try:
             await self._write(client, self._lease, now)
         except Conflict:
-            found = await client.get(LEASES, LEASE, NAMESPACE)
+            found = await client.get(LEASES, self._name, NAMESPACE)
             spec = found.get("spec", {})
             mine = (self._holder, self._epoch)
             if (spec.get("holderIdentity"), spec.get("leaseTransitions")) != mine:
@@ -289,15 +291,16 @@ class _Keeper:
         return int(self._lease["spec"]["leaseTransitions"])
 
 
-_NEW: RawObject = {
-    "apiVersion": LEASES.api_version,
-    "kind": LEASES.kind,
-    "metadata": {
-        "name": LEASE,
-        "namespace": NAMESPACE,
-        "labels": {LABEL_MANAGED_BY: MANAGED_BY},
-    },
-}
+def _new(name: str) -> RawObject:
+    return {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {LABEL_MANAGED_BY: MANAGED_BY},
+        },
+    }
 
 
 def _micro_time(moment: datetime) -> str:

@@ -44,6 +44,8 @@ ANNOTATION_KEPT_POLICY = f"{GROUP}/keptPolicy"  # what a kept volume's reclaim p
 ANNOTATION_SNAPSHOT_CLASS = f"{GROUP}/snapshot-class"  # on a VolumeSnapshotClass: use this one
 
 LEASE = "kubehaven-engine"
+CHECK_LEASE = "kubehaven-check"  # held by the check of the cluster that runs
+CHECK_UID = "check-"  # how the uid in the labels of a check begins; an action's never does
 SETTINGS = "default"
 
 _UNSAFE = re.compile(r"[^a-z0-9-]+")

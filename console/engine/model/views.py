@@ -29,6 +29,7 @@ from console.engine.model.record import (
 Health = Literal["unknown", "connecting", "live", "stale", "refused"]
 EngineState = Literal["unprepared", "idle", "driving", "elsewhere", "unknown"]
 AppState = Literal["protected", "unprotected", "failing", "running", "removed"]
+CheckStatus = Literal["running", "ok", "warning", "failed", "skipped"]
 LocationState = Literal["usable", "unproven_kit", "failed", "unchecked"]
 
 
@@ -338,6 +339,36 @@ class Leftovers(View, frozen=True, kw_only=True):
 
     cluster: str
     items: tuple[Leftover, ...]
+
+
+class CheckResult(View, frozen=True, kw_only=True):
+    """One thing that `cluster check` tries: how it went, what was seen, what to do."""
+
+    check: str  # stable: `api.rights`, `volume.clone`, …
+    subject: str = (
+        ""  # of a check that is made several times: a storage class, a driver, a location
+    )
+    status: CheckStatus
+    code: str = ""  # stable; of `warning` and `failed`
+    seen: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Stable id of the row."""
+        return f"{self.check}/{self.subject}"
+
+
+class ClusterCheck(View, frozen=True, kw_only=True):
+    """Whether a cluster does what backups and restores need of it."""
+
+    cluster: str
+    id: str  # of the run; what it made had it in its labels
+    started_at: str
+    ended_at: str
+    outcome: Literal["ok", "warning", "failed"]  # the gravest of the results
+    results: tuple[CheckResult, ...]
 
 
 class BrowseEntry(View, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from console.engine.model.names import (
     ANNOTATION_KEPT_UNTIL,
     ANNOTATION_RECLAIM_POLICY,
     ANNOTATION_RESTORED_BY,
+    CHECK_UID,
     LABEL_ACTION_UID,
     LABEL_POINT,
     LABEL_ROLE,
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ENDED = "its action has ended"
+_CHECK = "it belongs to a check of the cluster that was interrupted"
 _NEVER = "it belongs to a backup that was interrupted and never became a point"
 
 
 class SweepFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in a cluster when leftovers are looked for. Objects are raw."""
 
-    unfinished: frozenset[str]  # uids of the actions that an engine has still to carry out
+    unfinished: frozenset[str]  # uids of actions still to be carried out, and of a running check
     retiring: frozenset[str] = frozenset()  # contents that an unfinished RetireAction names
     contents: tuple[RestorePointContent, ...] = ()
     manifests: tuple[tuple[RawObject, PointManifest], ...] = ()  # Secrets with what they hold
@@ -56,7 +58,7 @@ class SweepFacts(msgspec.Struct, frozen=True, kw_only=True):
     undoing: frozenset[str] = frozenset()  # names of those that an unfinished action swaps
     now: str = ""  # the API server's time, RFC 3339 UTC; empty: nothing is out of date
     our_classes: frozenset[str] = frozenset()  # names of our copies of VolumeSnapshotClasses
-    cutting: bool = False  # an unfinished BackupAction may be in its cut
+    cutting: bool = False  # an unfinished BackupAction, or a check, may be in its cut
 
 
 def plan_sweep(facts: SweepFacts) -> tuple[Leftover, ...]:
@@ -122,7 +124,13 @@ def _working(facts: SweepFacts) -> Iterator[Leftover]:
     for raw in sorted(facts.working, key=lambda raw: (order.index(raw["kind"]), name_of(raw))):
         action = labels_of(raw).get(LABEL_ACTION_UID)
         if action and action not in facts.unfinished:
-            yield _leftover(raw, _RESOURCES[raw["kind"]], _ENDED)
+            why = _CHECK if _of_check(raw) else _ENDED
+            yield _leftover(raw, _RESOURCES[raw["kind"]], why)
+
+
+def _of_check(raw: RawObject) -> bool:
+    """Whether a check of the cluster made it: nothing of it ever becomes a point."""
+    return str(labels_of(raw).get(LABEL_ACTION_UID, "")).startswith(CHECK_UID)
 
 
 def _cuts(facts: SweepFacts) -> Iterator[Leftover]:
@@ -135,12 +143,14 @@ def _cuts(facts: SweepFacts) -> Iterator[Leftover]:
         labels = labels_of(snapshot)
         if labels.get(LABEL_ACTION_UID, "") in facts.unfinished:
             continue
-        if labels.get(LABEL_ROLE) != "cut" and labels.get(LABEL_POINT) not in building:
+        lasting = labels.get(LABEL_ROLE) != "cut" and not _of_check(snapshot)
+        if lasting and labels.get(LABEL_POINT) not in building:
             continue  # an adopted snapshot outlives a forgotten point; it can be adopted again
         bound = contents.get(text(snapshot, "status", "boundVolumeSnapshotContentName"))
         if bound is not None and _handle(bound) in protected:
             continue
-        yield _leftover(snapshot, "volumesnapshots.snapshot.storage.k8s.io", _NEVER)
+        why = _CHECK if _of_check(snapshot) else _NEVER
+        yield _leftover(snapshot, "volumesnapshots.snapshot.storage.k8s.io", why)
         if bound is not None:
             yield _freed(bound)
     yield from _orphaned_cuts(facts, protected)
@@ -148,7 +158,8 @@ def _cuts(facts: SweepFacts) -> Iterator[Leftover]:
         labels = labels_of(raw)
         point = labels.get(LABEL_POINT)
         ended = labels.get(LABEL_ACTION_UID, "") not in facts.unfinished
-        if point in building and point not in points and ended and _handle(raw) not in protected:
+        never = _of_check(raw) or (point in building and point not in points)
+        if never and ended and _handle(raw) not in protected:
             yield _freed(raw)
 
 
@@ -226,7 +237,8 @@ def _points(facts: SweepFacts) -> Iterator[Leftover]:
 
 
 def _freed(content: RawObject) -> Leftover:
-    return _leftover(content, "volumesnapshotcontents.snapshot.storage.k8s.io", _NEVER, verb="free")
+    why = _CHECK if _of_check(content) else _NEVER
+    return _leftover(content, "volumesnapshotcontents.snapshot.storage.k8s.io", why, verb="free")
 
 
 def _leftover(raw: RawObject, resource: str, reason: str, *, verb: str = "delete") -> Leftover:

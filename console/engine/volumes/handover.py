@@ -8,10 +8,11 @@ target (Delete on a Released volume destroys the data within a second).
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
+from console.engine.errors import AlreadyExists, Conflict, EngineError, Forbidden, NotFound
 from console.engine.model.kinds import CLAIMS, SNAPSHOTS, STORAGE_CLASSES, VOLUMES
 from console.engine.model.names import (
     ANNOTATION_RECLAIM_POLICY,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from console.engine.model.points import VolumeArtifact
     from console.engine.plan.snapshots import Origin
     from console.engine.volumes.drive import Drive
+
+log = logging.getLogger(__name__)
 
 ANNOTATION_FILLED = "kubehaven.io/filled"  # id of the snapshot that is in the volume
 BIND_DEADLINE_S = 600.0
@@ -221,9 +224,13 @@ async def let_volume_go(drive: Drive, claim: RawObject) -> None:
     A volume that is bound to another claim by now, or to none, stays as it is.
     """
     name = claim["spec"].get("volumeName")
-    if name:
-        uid = claim["metadata"]["uid"]
+    if not name:
+        return
+    uid = claim["metadata"]["uid"]
+    try:
         await _while_others_write(partial(_let_volume_go, drive, name, uid))
+    except Forbidden:  # an export needs no right on volumes
+        log.warning("volume %s goes as its class says: we may not say otherwise", name)
 
 
 async def _let_volume_go(drive: Drive, name: str, claim_uid: str) -> None:

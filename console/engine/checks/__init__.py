@@ -1,0 +1,1 @@
+"""Whether a cluster does what backups and restores need: tried out, in our own namespace only."""
