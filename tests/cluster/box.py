@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -34,6 +36,7 @@ from console.engine.model.names import (
 )
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
+from tests.engine.driven import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -50,6 +53,7 @@ T = TypeVar("T")
 
 CLUSTER = "bed"
 PATIENCE_S = 240.0
+EVERY = os.environ.get("KUBEHAVEN_EVERY_WRITE") == "1"  # the whole matrices of kills and stops
 FROZEN = "/tmp/frozen"  # noqa: S108  # in the application's own container
 LIMIT_S = 60
 HOOK = ExecHook(
@@ -222,6 +226,47 @@ class Desk:
         """Ask for a restore."""
         request = RestoreRequest(point=point, target=target, in_place=in_place)
         return await self.engine.actions.restore(CLUSTER, request)
+
+    async def driven(self, ref: ActionRef, *, kill_after: int = 0) -> int:
+        """An engine of its own drives until the action has ended or it is killed; its exit code."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.engine.driven", str(self.box.home), CLUSTER, ref.uid),
+            f"--kill-after={kill_after}",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                _, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            _, err = await process.communicate()
+            row = await self.shown(ref)
+            raise AssertionError(
+                f"stuck (kill after {kill_after}): {row}\n{err.decode()}"
+            ) from None
+        code = process.returncode or 0
+        assert code in {0, KILLED}, err.decode()[-3000:]
+        return code
+
+    async def backed_up(self) -> ActionView:
+        """A new point, made by an engine of its own."""
+        ref = await self.back_up()
+        await self.driven(ref)
+        return await self.shown(ref)
+
+    async def shown(self, ref: ActionRef) -> ActionView:
+        """The action as it stands."""
+        return await self.engine.actions.show(CLUSTER, ref.kind, ref.namespace, ref.name)
+
+    async def free_old(self, row: ActionView) -> None:
+        """Let the volumes that a restore in place has kept go: nobody will undo it."""
+        assert row.swap is not None
+        merge = {"spec": {"persistentVolumeReclaimPolicy": "Delete"}}
+        for volume in row.swap.volumes:
+            await self.client.patch(VOLUMES, volume.old, merge=merge)
+            find = partial(self.client.find, VOLUMES, volume.old)
+            await until(find, lambda found: found is None, "the old volume is freed")
 
     async def ended(self, ref: ActionRef) -> ActionView:
         """The action when it has ended; an engine that lost its Lease meanwhile takes it anew."""

@@ -21,12 +21,12 @@ from tests.cluster.bed.clusters import up
 from tests.cluster.bed.guard import Guardian, missing
 from tests.cluster.bed.places import HOST, Cluster
 from tests.cluster.bed.processes import attempt, run
-from tests.cluster.box import Box, box_on
+from tests.cluster.box import Box, Desk, box_on, desk_at
 from tests.cluster.sample import stocked
 from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.contract.kubernetes import Cluster as Seen
     from tests.fakes.weed import S3Server
@@ -137,6 +137,13 @@ def reachable_s3(
 def one(cluster_one: RealCluster) -> Seen:
     """The first cluster with the images of the sample and the workers, as kubectl sees it."""
     return stocked(cluster_one)
+
+
+@pytest.fixture
+async def desk(box: Box) -> AsyncIterator[Desk]:
+    """An engine at the small application that asks and never drives."""
+    async with desk_at(box, drives=False) as made:
+        yield made
 
 
 @pytest.fixture

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from console.engine import ExecHook, Notice, open_engine
-from console.engine.errors import LostLease
-from console.engine.model.kinds import NAMESPACES, RESTORE_POINT_CONTENTS, SECRETS, SNAPSHOTS
+from console.engine.errors import EngineError, LostLease
+from console.engine.model.kinds import (
+    CRDS,
+    LEASES,
+    NAMESPACES,
+    RESTORE_POINT_CONTENTS,
+    SECRETS,
+    SNAPSHOTS,
+)
+from console.engine.model.names import LEASE, NAMESPACE
 from console.sandbox.access import EVERYTHING, Rule
 from tests.engine.story import CLUSTER, Stage
 
@@ -128,3 +136,25 @@ async def test_a_client_that_is_fenced_off_reads_and_does_not_write(stage: Stage
             await fenced.delete(NAMESPACES, "visits")
         assert await fenced.find(SECRETS, "one", "visits") is None
         assert await fenced.get(NAMESPACES, "visits")
+
+
+async def test_an_older_crd_is_told_and_nothing_is_driven(stage: Stage) -> None:
+    """A field that the schema lacks would be dropped without a word."""
+    async with stage.client() as client:
+        crd = await client.get(CRDS, "backupactions.kubehaven.io")
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        del schema["properties"]["status"]["properties"]["attempt"]
+        del schema["properties"]["spec"]["properties"]["hooks"]
+        await client.replace(CRDS, crd)
+        with pytest.raises(EngineError, match=r"BackupAction\.spec\.hooks and 1 more") as caught:
+            await stage.engine.clusters.watch(CLUSTER)
+        assert caught.value.code == "cluster.outdated"
+        lease = await client.find(LEASES, LEASE, NAMESPACE)
+        assert not (lease or {}).get("spec", {}).get("holderIdentity")
+    plan = await stage.engine.clusters.plan_prepare(CLUSTER)
+    changed = {one.name: one.changes for one in plan.objects if one.verb == "update"}
+    assert set(changed) == {"backupactions.kubehaven.io"}
+    assert any("hooks is added" in change for change in changed["backupactions.kubehaven.io"])
+    await stage.engine.clusters.prepare(CLUSTER, plan_hash=plan.hash)
+    await stage.engine.clusters.watch(CLUSTER)
+    assert (await stage.back_up()).outcome == "Complete"

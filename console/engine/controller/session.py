@@ -22,6 +22,7 @@ from console.engine.errors import (
 from console.engine.events import Notice
 from console.engine.kube import KubeClient
 from console.engine.kube.lease import Lease
+from console.engine.kube.schemas import refuse_outdated
 from console.engine.model.intent import Settings, SettingsSpec
 from console.engine.model.kinds import CRDS, LEASES, NAMESPACES, RESTORE_POINT_CONTENTS, SETTINGS
 from console.engine.model.names import LEASE, NAMESPACE
@@ -80,6 +81,8 @@ class ClusterSession:
         self._driving: TaskOwner | None = None
         self._driver: Driver | None = None
         self._lease: Lease | None = None
+        self._asked: Lease | None = None  # the last one, held or not
+        self._lost: TaskOwner | None = None  # what drove until it was lost
         self._observer: Observer | None = None
         self._slots: SlotTable | None = None
         self._waiting: Mapping[str, Waiting] = {}
@@ -181,10 +184,11 @@ class ClusterSession:
 
         Raises:
             DrivenElsewhere: Somebody else does.
+            EngineError: `cluster.outdated`: a newer *prepare* has to come first.
         """
         if self._driver is not None:
             return
-        lease = Lease(self._access, holder=self._holder)
+        lease = self._asked = Lease(self._access, holder=self._holder)
         try:
             epoch = await lease.acquire(take_over=take_over)
         except DrivenElsewhere as error:
@@ -192,6 +196,7 @@ class ClusterSession:
             self._on_change()
             raise
         try:
+            await refuse_outdated(self.client)
             settings = await self.settings()
         except EngineError:
             await lease.release()
@@ -229,9 +234,14 @@ class ClusterSession:
 
     async def _drive_when_free(self) -> None:
         while True:
-            with contextlib.suppress(DrivenElsewhere, ClusterError):
+            try:
                 if self.prepared:
                     await self.drive()
+            except (DrivenElsewhere, ClusterError):
+                pass
+            except EngineError as error:  # an outdated cluster: a person has to do something
+                log.warning("%s is not driven: %s", self.name, error)
+                return
             await asyncio.sleep(TRY_AGAIN_S)
 
     async def _watch_lease(self, lease: Lease) -> None:
@@ -258,6 +268,7 @@ class ClusterSession:
                 else "the actions go on with the engine that has taken over",
             )
         )
+        self._lost = driving
         self._owner.start(self._let_go(driving, lease), name="let-go")
         self._on_change()
 
@@ -320,5 +331,6 @@ class ClusterSession:
         self._driver, self._driving, self._lease = None, None, None
         await self._owner.aclose()
         await self._let_go(driving, lease)
+        await self._let_go(self._lost, self._asked)  # which may have been cut off just now
         await self.threads.aclose()
         await self._open.aclose()

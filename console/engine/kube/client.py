@@ -26,6 +26,7 @@ from console.engine.kube.request import (
     subject_of,
     write_options,
 )
+from console.engine.model.names import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -95,11 +96,7 @@ class KubeClient:
         return other
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> RawObject:
-        """One object, read from the quorum.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """One object, read from the quorum; raises NotFound where there is none."""
         path, subject = path_of(kind, namespace, name), subject_of(kind, namespace, name)
         return await self._send(Request(method="GET", path=path, subject=subject))
 
@@ -142,13 +139,14 @@ class KubeClient:
 
         Raises:
             AlreadyExists: There is one of this name.
+            Invalid: Also where an older CRD of ours would drop a field of it.
         """
         name, namespace = names_of(obj)
         return await self._write(
             Request(
                 method="POST",
                 path=path_of(kind, namespace),
-                query=write_options(dry_run=dry_run),
+                query=write_options(dry_run=dry_run, strict=kind.group == GROUP),
                 body=obj,
                 subject=subject_of(kind, namespace, name or obj["metadata"].get("generateName")),
             ),

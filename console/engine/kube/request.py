@@ -61,10 +61,13 @@ def names_of(obj: RawObject) -> tuple[str, str]:
     return metadata.get("name", ""), metadata.get("namespace", "")
 
 
-def write_options(*, dry_run: bool = False) -> tuple[tuple[str, str], ...]:
-    """The query of a write."""
-    options = (("fieldManager", FIELD_MANAGER),)
-    return (*options, ("dryRun", "All")) if dry_run else options
+def write_options(*, dry_run: bool = False, strict: bool = False) -> tuple[tuple[str, str], ...]:
+    """The query of a write; a strict one is refused where the schema would drop a field."""
+    return (
+        ("fieldManager", FIELD_MANAGER),
+        *((("dryRun", "All"),) if dry_run else ()),
+        *((("fieldValidation", "Strict"),) if strict else ()),
+    )
 
 
 def _safe(part: str) -> str:
