@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from console.engine import RestoreRequest
 from tests.cluster.bed.places import HOST
 from tests.cluster.bed.processes import wait_until
 from tests.cluster.volumes import claim, deployment, driving, with_worker
+from tests.contract.kubernetes import Cluster
 from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from console.engine import ActionView
     from tests.cluster.bed.places import Cluster as Bed
-    from tests.contract.kubernetes import Cluster
     from tests.fakes.weed import S3Server
 
 OURS = "kubehaven.io/snapshot-class"
@@ -150,3 +151,41 @@ async def test_a_snapshot_that_is_slow_and_one_that_never_gets_ready(
         assert [ended(row) for row in rows] == [("Failed", "snapshot.not_ready")] * 2, rows
         assert yard.run_there("cat", "/data/f") == "two", "nothing was stopped"
         await yard.nothing_is_left(points=2)
+
+
+async def test_a_cluster_that_knows_no_snapshots(bed_two: Bed, tmp_path: Path) -> None:
+    """On the second cluster, where no other test takes snapshots meanwhile."""
+    two = Cluster(bed_two.kubeconfig, pause_image="", storage_class="", snapshot_class="")
+    with two.namespace() as namespace:
+        async with driving(two, namespace, tmp_path) as yard:
+            yard.apply(claim("data", "kh-csi-immediate"))
+            bound = "--for=jsonpath={.status.phase}=Bound"
+            two.run("wait", bound, "pvc/data", "-n", namespace, "--timeout=110s")
+            with without_snapshots(two):
+                row = await yard.back_up()
+            assert ended(row) == ("Failed", "cut.refused"), row
+            assert [failure.code for failure in row.failures] == ["snapshot.no_crds"]
+            await yard.nothing_is_left(points=0)
+
+
+@contextlib.contextmanager
+def without_snapshots(cluster: Cluster) -> Iterator[None]:
+    """The API knows no VolumeSnapshots while in the block; those that there are stay stored."""
+    group = "snapshot.storage.k8s.io"
+    kinds = ("volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses")
+    crds = [cluster.read("crd", f"{kind}.{group}") for kind in kinds]
+
+    def serve(*, served: bool) -> None:
+        for crd in crds:
+            versions = crd["spec"]["versions"]
+            merge = {"spec": {"versions": [{**one, "served": served} for one in versions]}}
+            name = crd["metadata"]["name"]
+            cluster.run("patch", "crd", name, "--type=merge", "-p", json.dumps(merge))
+        known = ("get", "--raw", f"/apis/{group}/v1/volumesnapshotclasses")
+        wait_until("the API says so", lambda: (cluster.attempt(*known)[0] == 0) is served)
+
+    serve(served=False)
+    try:
+        yield
+    finally:
+        serve(served=True)
