@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from console.engine.aiokit import BoundedExecutor, TaskOwner
-from console.engine.errors import NotFound
+from console.engine.errors import EngineError, NotFound
 from console.engine.kube import KubeClient, read_kubeconfig
 from console.engine.kube.watching import Changed, Listed
 from console.engine.model.intent import SettingsSpec, Slots
-from console.engine.model.kinds import CLAIMS, NAMESPACES, PODS, STORAGE_CLASSES, VOLUMES
+from console.engine.model.kinds import CLAIMS, EVENTS, NAMESPACES, PODS, STORAGE_CLASSES, VOLUMES
 from console.engine.model.names import ANNOTATION_RESTORED_BY, WORKERS_NAMESPACE
 from console.engine.model.points import VolumeArtifact
-from console.engine.plan.snapshots import Origin
+from console.engine.plan.snapshots import SNAPSHOT_GROUP, Origin
 from console.engine.volumes.cutting import ensure
 from console.engine.volumes.drive import Drive
 from console.engine.volumes.handover import (
@@ -35,6 +35,7 @@ from console.engine.volumes.handover import (
     is_given,
     make_work_claim,
     take_back_unbound,
+    wait_bound,
 )
 from console.engine.volumes.jobs import clean_up
 from console.engine.volumes.slots import SlotTable
@@ -159,22 +160,24 @@ async def filled(engine: Engine, cluster: Cluster, namespace: str, class_name: s
     await mount(engine, cluster, WORKERS_NAMESPACE, ours)
     claim = await client.get(CLAIMS, ours, WORKERS_NAMESPACE)
     volume_name = claim["spec"]["volumeName"]
-    target: RawObject = {
+    target = claim_of(namespace, name, class_name)
+    target["metadata"]["annotations"] = {ANNOTATION_RESTORED_BY: origin.action_uid}
+    raw = await client.get(VOLUMES, volume_name)
+    return Case(origin, target, volume_name, storage_of(raw))
+
+
+def claim_of(namespace: str, name: str, class_name: str) -> RawObject:
+    """A claim of a megabyte."""
+    return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "annotations": {ANNOTATION_RESTORED_BY: origin.action_uid},
-        },
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "accessModes": ["ReadWriteOnce"],
             "storageClassName": class_name,
             "resources": {"requests": {"storage": "1Mi"}},
         },
     }
-    raw = await client.get(VOLUMES, volume_name)
-    return Case(origin, target, volume_name, storage_of(raw))
 
 
 def storage_of(volume: RawObject) -> object:
@@ -280,6 +283,31 @@ async def test_a_hand_over_makes_no_more_writes_than_are_stopped(
             await bring(engine, case)
             assert engine.budget == 1
             engine.budget = None
+
+
+async def test_a_volume_that_is_not_made_is_told_with_the_storages_words(
+    engine: Engine, cluster: Cluster
+) -> None:
+    with cluster.namespace() as namespace:
+        async with storage_class(
+            engine, cluster, binding="Immediate", reclaim="Delete"
+        ) as class_name:
+            source = {"apiGroup": SNAPSHOT_GROUP, "kind": "VolumeSnapshot", "name": "absent"}
+            body = claim_of(namespace, "data", class_name)
+            body["spec"]["dataSource"] = source
+            await engine.drive.client.create(CLAIMS, body)
+            await engine.drive.client.wait_for(
+                CLAIMS, "data", namespace, lambda raw: "status" in raw, timeout_s=WAIT_S
+            )
+            async with asyncio.timeout(WAIT_S):
+                async with contextlib.aclosing(engine.drive.client.follow(EVENTS, namespace)) as e:
+                    async for event in e:
+                        if "ProvisioningFailed" in str(event):
+                            break
+            with pytest.raises(EngineError) as caught:
+                await wait_bound(engine.drive, namespace, "data", timeout_s=1)
+            assert caught.value.code == "claim.unbound"
+            assert "absent" in caught.value.message
 
 
 async def test_stopped_for_good(engine: Engine, cluster: Cluster) -> None:

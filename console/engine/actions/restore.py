@@ -151,10 +151,10 @@ async def discard(run: Run) -> bool:
 
     A claim of the target that was made and not yet given its volume has nothing: it goes too.
     """
-    if run.status.targetNamespace:
-        await take_back_unbound(run.drive, run.status.targetNamespace, run.uid)
     await drop_unfinished(run.drive, run.uid)
     await clean_up(run.drive, run.uid)
+    if run.status.targetNamespace:
+        await take_back_unbound(run.drive, run.status.targetNamespace, run.uid)
     return False
 
 

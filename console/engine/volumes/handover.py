@@ -22,6 +22,7 @@ from console.engine.model.names import (
 )
 from console.engine.plan.snapshots import target_claim, work_claim
 from console.engine.volumes.cutting import ensure
+from console.engine.volumes.waiting import last_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -111,25 +112,35 @@ async def waits_for_consumer(drive: Drive, storage_class: str) -> bool:
     return raw is not None and raw.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
-async def wait_bound(drive: Drive, namespace: str, name: str) -> RawObject:
+async def wait_bound(
+    drive: Drive, namespace: str, name: str, *, timeout_s: float = BIND_DEADLINE_S
+) -> RawObject:
     """Wait until a claim has its volume.
 
     Raises:
-        EngineError: `claim.lost`, or `cluster.timeout` after ten minutes.
+        EngineError: `claim.lost`, or `claim.unbound` with the provisioner's words.
     """
-    claim = await drive.client.wait_for(
-        CLAIMS,
-        name,
-        namespace,
-        lambda raw: raw.get("status", {}).get("phase") in {"Bound", "Lost"},
-        timeout_s=BIND_DEADLINE_S,
-    )
-    if claim["status"]["phase"] == "Lost":
-        raise EngineError(
-            "the claim has lost its volume",
-            subject=f"PersistentVolumeClaim {namespace}/{name}",
-            code="claim.lost",
+    subject = f"PersistentVolumeClaim {namespace}/{name}"
+    try:
+        claim = await drive.client.wait_for(
+            CLAIMS,
+            name,
+            namespace,
+            lambda raw: raw.get("status", {}).get("phase") in {"Bound", "Lost"},
+            timeout_s=timeout_s,
         )
+    except EngineError as error:
+        if error.code != "cluster.timeout":
+            raise
+        words = await last_words(drive.client, namespace, {name})
+        raise EngineError(
+            f"the claim got no volume within {timeout_s:g} s" + (f": {words}" if words else ""),
+            subject=subject,
+            hint="is there room in the storage, and does its driver run? Then ask again",
+            code="claim.unbound",
+        ) from error
+    if claim["status"]["phase"] == "Lost":
+        raise EngineError("the claim has lost its volume", subject=subject, code="claim.lost")
     return claim
 
 

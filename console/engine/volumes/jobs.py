@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.engine.errors import EngineError, NotFound, WorkerFailed
-from console.engine.model.kinds import CLAIMS, EVENTS, JOBS, PODS, SECRETS, RawObject
+from console.engine.model.kinds import CLAIMS, JOBS, PODS, SECRETS, RawObject
 from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
 from console.engine.plan.jobs import CONTAINER, WorkerRequest, job_secret, trusting, worker_job
 from console.engine.volumes.cutting import ensure
 from console.engine.volumes.handover import let_volume_go
-from console.engine.volumes.waiting import until_stuck
+from console.engine.volumes.waiting import last_words, until_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -315,12 +315,18 @@ async def _why(drive: Drive, job: RawObject, pods: list[RawObject]) -> str:
                 return f"the worker pod ended with {ended['reason']} ({ended.get('exitCode')})"
             if waiting.get("message"):
                 return f"{waiting.get('reason')}: {waiting['message']}"[:256]
-    names = {job["metadata"]["name"], *(pod["metadata"]["name"] for pod in pods)}
-    events = await drive.client.list(EVENTS, WORKERS_NAMESPACE)
-    told = [e for e in events if e.get("involvedObject", {}).get("name") in names]
-    # the order of a list of events says nothing; a warning says more than "Created pod"
-    told.sort(key=lambda e: (e.get("type") == "Warning", str(e.get("lastTimestamp") or "")))
-    if told:
-        return str(told[-1].get("message", ""))[:256]
+    names = {job["metadata"]["name"]}
+    for pod in pods:  # one that waits for its volume has nothing to say itself
+        names |= {pod["metadata"]["name"], *_claims_of(pod)}
+    words = await last_words(drive.client, WORKERS_NAMESPACE, names)
+    if words:
+        return words
     conditions = job.get("status", {}).get("conditions", [{}])
     return str(conditions[-1].get("message") or "the worker Job failed without a word")[:256]
+
+
+def _claims_of(pod: RawObject) -> set[str]:
+    volumes = pod["spec"].get("volumes", ())
+    return {
+        v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v
+    }

@@ -1,4 +1,7 @@
-"""Waits for a Job's pods to get stuck: a missing image is told in a minute, not after a day."""
+"""Waits for a Job's pods to get stuck, and what the cluster says of it.
+
+A missing image is told in a minute, not after a day.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from console.engine.errors import EngineError
 from console.engine.kube import Changed, Listed
-from console.engine.model.kinds import PODS
+from console.engine.model.kinds import EVENTS, PODS
 from console.engine.model.names import WORKERS_NAMESPACE
-from console.engine.plan.stuck import hindrance
+from console.engine.plan.stuck import MAX_WORDS, hindrance
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from console.engine.kube import KubeClient
     from console.engine.model.kinds import RawObject
     from console.engine.plan.stuck import Hindrance, Patience
@@ -47,6 +52,15 @@ async def until_stuck(client: KubeClient, job: str, patience: Patience) -> Hindr
         reader.cancel()
         watch.close()
         await asyncio.gather(reader, return_exceptions=True)
+
+
+async def last_words(client: KubeClient, namespace: str, names: Collection[str]) -> str:
+    """What the cluster's Events said last of objects of these names; empty when nothing."""
+    events = await client.list(EVENTS, namespace)
+    told = [e for e in events if e.get("involvedObject", {}).get("name") in names]
+    # the order of a list of events says nothing; a warning says more than "Created pod"
+    told.sort(key=lambda e: (e.get("type") == "Warning", str(e.get("lastTimestamp") or "")))
+    return str(told[-1].get("message", ""))[:MAX_WORDS] if told else ""
 
 
 class _Watch:
