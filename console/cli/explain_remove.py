@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from console.engine import LostLocation, RemovedObject, RemovePlan
 
+_SAVE = "kubectl get settings.kubehaven.io default -n kubehaven -o yaml > settings.yaml"
 SHOWN = 50  # rows of what stays; a cluster may keep thousands
 
 
@@ -29,6 +30,8 @@ def explain_remove(plan: RemovePlan) -> list[str]:
     if plan.records:
         lines += ["and with their kinds:"]
         lines += [visible(f"  {one.count} {one.resource}") for one in plan.records]
+    if any(one.resource == "settings.kubehaven.io" for one in plan.records):
+        lines += [f"  to save the settings: {_SAVE}"]
     if kept:
         lines += ["stays:", *(_row(one) for one in kept[:SHOWN])]
     if len(kept) > SHOWN:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from console.engine import open_engine
+from console.engine import RestoreRequest, open_engine
 from console.engine.aiokit import side_by_side
 from console.engine.kube import KubeClient, read_kubeconfig
 from console.engine.kube.manifests import ADMISSION_POLICIES, wanted
@@ -19,9 +19,10 @@ from console.engine.model.kinds import Kind
 from console.engine.model.names import API_VERSION, NAMESPACE, WORKERS_NAMESPACE
 from console.engine.model.record import Requester
 from tests.cluster.bed.processes import BedFault
+from tests.cluster.test_retirement import Desk, write_something
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from console.engine import Engine
@@ -65,37 +66,41 @@ def user(role: str) -> str:
 @pytest.fixture
 async def bound(prepared: Prepared, namespace: str) -> AsyncIterator[str]:
     """Each role has a user; self-service in one namespace, which is the result."""
-    bindings = []
+    bindings: list[RawObject] = []
     for role in ROLES:
-        name = f"kubehaven-{role}"
         subject = {"kind": "User", "name": user(role), "apiGroup": RBAC}
-        ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
-        own = role == "self-service"
-        where = {"namespace": namespace} if own else {}
-        bindings.append(
-            binding("RoleBinding" if own else "ClusterRoleBinding", where, ref, subject)
-        )
-        for one in wanted():
-            if one.kind.plural == "roles" and one.name == name:
-                ref = {"apiGroup": RBAC, "kind": "Role", "name": name}
-                bindings.append(binding("RoleBinding", {"namespace": one.namespace}, ref, subject))
+        bindings += bind(role, subject, namespace if role == "self-service" else "")
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": bindings})
     prepared.cluster.kubectl("apply", "-f", "-", stdin=text)
-    await bindings_hold(prepared.client, namespace)
+    for role in ROLES:
+        await bindings_hold(prepared.client, role, user(role), namespace)
     yield namespace
     prepared.cluster.kubectl("delete", "-f", "-", "--ignore-not-found", stdin=text)
 
 
-async def bindings_hold(client: KubeClient, namespace: str) -> None:
-    """Wait until the authorizer has heard of every binding."""
-    secrets = [("admin", NAMESPACE, "patch"), ("engine", NAMESPACE, "delete")]
-    secrets += [("engine", WORKERS_NAMESPACE, "delete")]
-    signs = [(role, kinds.BACKUP_ACTIONS, namespace, "list") for role in ROLES]
-    signs += [(role, kinds.SECRETS, where, verb) for role, where, verb in secrets]
+def bind(role: str, subject: RawObject, namespace: str = "") -> Iterator[RawObject]:
+    """What gives somebody a role of ours, in one namespace or in all."""
+    name = f"kubehaven-{role}"
+    ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
+    kind = "RoleBinding" if namespace else "ClusterRoleBinding"
+    yield binding(kind, {"namespace": namespace} if namespace else {}, ref, subject)
+    for one in wanted():
+        if one.kind.plural == "roles" and one.name == name:
+            ref = {"apiGroup": RBAC, "kind": "Role", "name": name}
+            yield binding("RoleBinding", {"namespace": one.namespace}, ref, subject)
+
+
+async def bindings_hold(client: KubeClient, role: str, name: str, namespace: str) -> None:
+    """Wait until the authorizer has heard of every binding of a role."""
+    signs = [(kinds.BACKUP_ACTIONS, namespace, "list")]
+    if role == "admin":
+        signs += [(kinds.SECRETS, NAMESPACE, "patch")]
+    if role == "engine":
+        signs += [(kinds.SECRETS, where, "delete") for where in (NAMESPACE, WORKERS_NAMESPACE)]
     async with asyncio.timeout(LONG_S):
-        for role, kind, where, verb in signs:
+        for kind, where, verb in signs:
             while True:
-                if await client.may(Requester(username=user(role)), verb, kind, where):
+                if await client.may(Requester(username=name), verb, kind, where):
                     break
                 await asyncio.sleep(0.2)
 
@@ -105,7 +110,7 @@ def binding(kind: str, where: dict[str, str], ref: RawObject, subject: RawObject
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": kind,
-        "metadata": {"name": f"t-{ref['name']}", **where},
+        "metadata": {"name": f"t-{subject['kind'].lower()}-{ref['name']}", **where},
         "roleRef": ref,
         "subjects": [subject],
     }
@@ -322,3 +327,51 @@ async def admission_works(prepared: Prepared, namespace: str) -> None:
                     if f"'kubehaven-{name}'" in str(error):
                         break
                 await asyncio.sleep(0.2)
+
+
+async def test_the_engines_role_is_enough_on_a_real_cluster(
+    prepared: Prepared, namespace: str
+) -> None:
+    """A backup and a restore with a Role that gives more than the engine may do itself."""
+    write_something(prepared.cluster, namespace)
+    account = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    for words in (
+        ("create", "role", "boss", "--verb=deletecollection", "--resource=pods"),
+        ("create", "rolebinding", "boss", "--role=boss", f"--serviceaccount={namespace}:default"),
+        ("create", "serviceaccount", "engine"),
+    ):
+        prepared.cluster.kubectl("-n", namespace, *words)
+    subject = {"kind": "ServiceAccount", "name": "engine", "namespace": namespace}
+    bindings = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*bind("engine", subject)]})
+    prepared.cluster.kubectl("apply", "-f", "-", stdin=bindings)
+    who = f"system:serviceaccount:{namespace}:engine"
+    await bindings_hold(prepared.client, "engine", who, namespace)
+    target = f"{namespace[:50]}-again"
+    try:
+        async with open_engine(prepared.folder / "engine") as engine:
+            path = kubeconfig_of(prepared, namespace)
+            desk = Desk(engine, prepared.client, "engine")
+            await engine.clusters.add(desk.cluster, str(path))
+            await engine.clusters.watch(desk.cluster, take_over=True)
+            point = (await desk.back_up(namespace))["metadata"]["name"]
+            request = RestoreRequest(point=point, target=target)
+            await desk.ended(await engine.actions.restore(desk.cluster, request))
+        restored = await prepared.client.get(BINDING_KIND, "boss", target)
+        assert restored["subjects"] == [{**account, "namespace": target}]
+    finally:
+        prepared.cluster.kubectl("delete", "-f", "-", "--ignore-not-found", stdin=bindings)
+        prepared.cluster.kubectl(
+            "delete", "namespace", target, "--wait=false", "--ignore-not-found"
+        )
+
+
+def kubeconfig_of(prepared: Prepared, namespace: str) -> Path:
+    """A kubeconfig for the account `engine`, and for nobody else."""
+    token = prepared.cluster.kubectl("create", "token", "engine", "-n", namespace).strip()
+    text = prepared.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json")
+    config = json.loads(text)
+    config["users"] = [{"name": one["name"], "user": {"token": token}} for one in config["users"]]
+    path = prepared.folder / "engine.kubeconfig"
+    path.write_text(json.dumps(config))
+    path.chmod(0o600)
+    return path
