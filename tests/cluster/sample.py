@@ -49,6 +49,13 @@ def stocked(cluster: RealCluster) -> Cluster:
     return Cluster(cluster.kubeconfig, pause_image="", storage_class="", snapshot_class="")
 
 
+def with_workers(cluster: RealCluster) -> None:
+    """Give the cluster the worker's image; somebody's own must have it already."""
+    if cluster.bed is not None:
+        for archive in building.worker_image().glob("*.tar"):
+            load_image(cluster.bed, archive)
+
+
 @dataclass
 class Shop:
     """The sample application in one namespace."""

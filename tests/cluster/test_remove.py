@@ -10,6 +10,7 @@ from console.engine import RestoreRequest, open_engine
 from console.engine.kube import KubeClient, read_kubeconfig
 from console.engine.model import kinds
 from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE
+from tests.cluster.sample import with_workers
 from tests.cluster.test_retirement import IMAGE, Desk, write_something
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 async def test_remove_and_prepare_bring_the_points_back_with_their_data(
     cluster_one: RealCluster, namespace: str, tmp_path: Path
 ) -> None:
+    with_workers(cluster_one)
     write_something(cluster_one, namespace)
     async with (
         open_engine(tmp_path / "home") as engine,
@@ -121,6 +123,6 @@ async def standing(client: KubeClient, namespace: str) -> dict[tuple[str, str, s
             continue
         for raw in await client.list(kind, metadata_only=True):
             meta = raw["metadata"]
-            if meta.get("namespace", "") in homes:
+            if "uid" in meta and meta.get("namespace", "") in homes:
                 found[kind.resource, meta.get("namespace", ""), meta["name"]] = meta["uid"]
     return found

@@ -19,6 +19,7 @@ from console.engine.model.kinds import Kind
 from console.engine.model.names import API_VERSION, NAMESPACE, WORKERS_NAMESPACE
 from console.engine.model.record import Requester
 from tests.cluster.bed.processes import BedFault
+from tests.cluster.sample import with_workers
 from tests.cluster.test_retirement import Desk, write_something
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ def point(name: str = "p", **more: str) -> RawObject:
     return {"kind": "RestorePoint", "name": name, **more}
 
 
+SELF = {"username": "self-service@example.com"}
 FORGED = {"requestedBy": {"username": "admin@example.com"}}
 TRANSFORM = {
     "name": "make-me-admin",
@@ -251,7 +253,7 @@ REFUSED: tuple[tuple[str, str, RawObject, str], ...] = (
     (
         "e",
         "RestoreAction",
-        {"subject": point(), "requestedBy": {"username": "", "groups": ["system:masters"]}},
+        {"subject": point(), "requestedBy": {**SELF, "groups": ["system:masters"]}},
         "a group that the user of this request is not in",
     ),
     ("e", "RestoreAction", {"subject": point(), "requestedBy": None}, "requestedBy is missing"),
@@ -277,7 +279,7 @@ REFUSED: tuple[tuple[str, str, RawObject, str], ...] = (
 
 async def test_attacks_are_refused_at_admission(prepared: Prepared, bound: str) -> None:
     who = user("self-service")
-    me = {"username": who}
+    me = SELF
     honest: dict[str, RawObject] = {
         "RestoreAction": {"subject": point(), "requestedBy": me},
         "BackupAction": {"subject": {"name": bound}, "requestedBy": me},
@@ -333,6 +335,7 @@ async def test_the_engines_role_is_enough_on_a_real_cluster(
     prepared: Prepared, namespace: str
 ) -> None:
     """A backup and a restore with a Role that gives more than the engine may do itself."""
+    with_workers(prepared.cluster)
     write_something(prepared.cluster, namespace)
     account = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
     for words in (
