@@ -36,6 +36,7 @@ from console.engine.model.names import (
 )
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
+from tests.cluster.repositories import remember
 from tests.engine.driven import KILLED
 
 if TYPE_CHECKING:
@@ -150,13 +151,15 @@ async def _prepare(box: Box) -> None:
         f"[default]\naws_access_key_id={credentials.access_key_id}\n"
         f"aws_secret_access_key={credentials.secret_access_key}\n"
     )
+    bucket, kit = box.s3.new_bucket(), box.folder / "kit"
+    remember(box.s3, bucket, kit)
     draft = LocationDraft(
         name=box.location,
-        bucket=box.s3.new_bucket(),
+        bucket=bucket,
         endpoint=box.s3.endpoint,
         region="us-east-1",
         credentials_file=str(keys),
-        recovery_kit=str(box.folder / "kit"),
+        recovery_kit=str(kit),
     )
     async with open_engine(box.home) as engine:
         await engine.clusters.add(CLUSTER, str(box.cluster.kubeconfig))

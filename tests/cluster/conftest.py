@@ -22,8 +22,8 @@ from tests.cluster.bed.guard import Guardian, missing
 from tests.cluster.bed.places import HOST, Cluster
 from tests.cluster.bed.processes import attempt, run
 from tests.cluster.box import Box, Desk, box_on, desk_at
+from tests.cluster.repositories import checked_weed
 from tests.cluster.sample import stocked
-from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -118,7 +118,7 @@ def box(
 ) -> Iterator[Box]:
     """A small application on the bed's first cluster, for tests that break the cluster."""
     folder = tmp_path_factory.mktemp("box")
-    with running_weed(folder, cluster_one.host) as s3, box_on(cluster_one, s3, folder) as made:
+    with checked_weed(folder, cluster_one.host) as s3, box_on(cluster_one, s3, folder) as made:
         yield made
 
 
@@ -129,7 +129,7 @@ def reachable_s3(
     """An S3 server that the clusters' pods reach."""
     if not cluster_one.host:
         pytest.skip("KUBEHAVEN_TEST_HOST=ADDRESS KUBECONFIG=FILE make test-cluster runs it")
-    with running_weed(tmp_path_factory.mktemp("weed"), cluster_one.host) as server:
+    with checked_weed(tmp_path_factory.mktemp("weed"), cluster_one.host) as server:
         yield server
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.engine import ActionView, LocationDraft, RestoreRequest
-from console.repository.location_keys import RepositoryMarker, read_kit
-from console.storage.s3 import S3Store
-from console.storage.s3_address import parse_s3_url
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
 from tests.cluster.bed.scc import LABEL, NAME, UID_RANGE
+from tests.cluster.repositories import remember
 from tests.contract.kubernetes import Cluster
 
 if TYPE_CHECKING:
@@ -136,6 +133,7 @@ class Bench:
             f"aws_secret_access_key={credentials.secret_access_key}\n"
         )
         name = f"{LOCATION}-{uuid.uuid4().hex[:6]}"
+        remember(self.s3, bucket, kit)
         draft = LocationDraft(
             name=name,
             bucket=bucket,
@@ -205,31 +203,3 @@ class Bench:
         """The newest point of a kind."""
         rows = await self.engine.restore_points.list(self.name, application=namespace)
         return next(row for row in rows if row.kind == kind)
-
-
-def check_with_restic(s3: S3Server, bucket: str, kit: Path, folder: Path) -> int:
-    """Debian's restic reads every byte of every repository of a bucket; how many there are."""
-    store = S3Store(parse_s3_url(f"s3:{s3.endpoint}/{bucket}"), s3.credentials)
-    key, checked = read_kit(kit), 0
-    for marker in [i.name for i in store.list("") if i.name.count("/") == 2]:
-        if not marker.endswith("/kubehaven.json"):
-            continue
-        password = folder / "password"
-        password.write_bytes(key.password(RepositoryMarker.decode(store.get(marker)).salt))
-        repository = f"s3:{s3.endpoint}/{bucket}/{marker.removesuffix('/kubehaven.json')}"
-        restic = ["restic", "--no-cache", "-r", repository, "--password-file", str(password)]
-        credentials = s3.credentials
-        subprocess.run(
-            [*restic, "check", "--read-data"],
-            check=True,
-            capture_output=True,
-            env={
-                "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-                "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-                "HOME": str(folder),
-                "PATH": "/usr/bin:/bin",
-            },
-        )
-        checked += 1
-    store.close()
-    return checked

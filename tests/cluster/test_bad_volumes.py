@@ -13,9 +13,9 @@ import pytest
 from console.engine import RestoreRequest
 from tests.cluster.bed.places import HOST
 from tests.cluster.bed.processes import wait_until
+from tests.cluster.repositories import checked_weed
 from tests.cluster.volumes import claim, deployment, driving, with_worker
 from tests.contract.kubernetes import Cluster
-from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def one(bed_one: Bed) -> Cluster:
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server that the bed's pods reach."""
-    with running_weed(tmp_path_factory.mktemp("weed"), HOST) as server:
+    with checked_weed(tmp_path_factory.mktemp("weed"), HOST) as server:
         yield server
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from console.engine import open_engine
-from tests.cluster.sample import OPENSHIFT, Bench, Shop, check_with_restic, shop, stocked
+from tests.cluster.repositories import check_with_restic
+from tests.cluster.sample import OPENSHIFT, Bench, Shop, shop, stocked
 from tests.cluster.test_swap import FREE
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from console.engine.model.names import LABEL_APP_NAMESPACE, NAMESPACE, WORKERS_N
 from console.engine.model.names import SETTINGS as SETTINGS_NAME
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
+from tests.cluster.repositories import remember
 from tests.contract.kubernetes import Cluster
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ class Yard:
     async def exported(self, point: str, s3: S3Server | None = None) -> ActionView:
         """An export into a new bucket, or into a folder that no pod reaches; however it ends."""
         name = f"to-{uuid.uuid4().hex[:6]}"
-        draft = LocationDraft(name=name, recovery_kit=str(self.folder / f"{name}.kit"))
+        kit = self.folder / f"{name}.kit"
+        draft = LocationDraft(name=name, recovery_kit=str(kit))
         if s3 is None:
             draft = msgspec.structs.replace(draft, folder=str(self.folder / name))
         else:
@@ -175,9 +177,11 @@ class Yard:
                 f"[default]\naws_access_key_id={s3.credentials.access_key_id}\n"
                 f"aws_secret_access_key={s3.credentials.secret_access_key}\n"
             )
+            bucket = s3.new_bucket()
+            remember(s3, bucket, kit)
             draft = msgspec.structs.replace(
                 draft,
-                bucket=s3.new_bucket(),
+                bucket=bucket,
                 endpoint=s3.endpoint,
                 region="us-east-1",
                 credentials_file=str(keys),
