@@ -120,7 +120,7 @@ def binding(kind: str, where: dict[str, str], ref: RawObject, subject: RawObject
 READ = ("get", "list", "watch")
 ASK = (*READ, "create", "update", "patch", "delete")
 NOTHING: tuple[str, ...] = ()
-CREATED = (*READ, "create")
+CREATED = (*READ, "create", "patch")
 ROLE_KIND = Kind(RBAC, "v1", "roles", "Role")
 BINDING_KIND = Kind(RBAC, "v1", "rolebindings", "RoleBinding")
 CLUSTER_ROLES = Kind(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
@@ -154,7 +154,7 @@ MATRIX: tuple[tuple[Kind, str, tuple[tuple[str, ...], ...]], ...] = (
             NOTHING,
             ("get", "list", "create", "patch"),
             NOTHING,
-            (*CREATED, "patch", "delete"),
+            (*CREATED, "delete"),
         ),
     ),
     (kinds.SECRETS, WORKERS_NAMESPACE, (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "delete"))),
@@ -162,13 +162,13 @@ MATRIX: tuple[tuple[Kind, str, tuple[tuple[str, ...], ...]], ...] = (
     (
         kinds.JOBS,
         WORKERS_NAMESPACE,
-        (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "patch", "delete")),
+        (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "delete")),
     ),
-    (kinds.JOBS, "", (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "patch"))),
+    (kinds.JOBS, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
     (kinds.PODS, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
     (EXEC, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
-    (kinds.CLAIMS, "", (READ, READ, READ, NOTHING, (*CREATED, "patch", "delete"))),
-    (kinds.VOLUMES, "", (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "patch"))),
+    (kinds.CLAIMS, "", (READ, READ, READ, NOTHING, (*CREATED, "delete"))),
+    (kinds.VOLUMES, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
     (
         kinds.SNAPSHOTS,
         WORKERS_NAMESPACE,
@@ -177,9 +177,9 @@ MATRIX: tuple[tuple[Kind, str, tuple[tuple[str, ...], ...]], ...] = (
     (
         kinds.SNAPSHOT_CONTENTS,
         "",
-        (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "patch", "delete")),
+        (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "delete")),
     ),
-    (kinds.DEPLOYMENTS, "", (READ, READ, READ, NOTHING, (*CREATED, "patch"))),
+    (kinds.DEPLOYMENTS, "", (READ, READ, READ, NOTHING, CREATED)),
     (kinds.NAMESPACES, "", (READ, READ, READ, NOTHING, CREATED)),
     (kinds.LEASES, NAMESPACE, (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "update"))),
     (kinds.CRDS, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),

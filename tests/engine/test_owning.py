@@ -31,14 +31,21 @@ def reference(owner: RawObject, **more: bool) -> dict[str, Any]:
     return {**same, "name": meta["name"], "uid": meta["uid"], **more}
 
 
-async def test_owners_come_back_with_their_new_uids(stage: Stage) -> None:
+async def make_owned(client: KubeClient) -> RawObject:
+    """A ConfigMap of the sample that owns a Secret; the ConfigMap."""
     meta = {"namespace": "visits"}
     kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+    owner = await client.create(CONFIG_MAPS, {**kind, "metadata": {"name": "owner", **meta}})
+    own = [reference(owner, controller=True, blockOwnerDeletion=True)]
+    made = {"name": "child", "ownerReferences": own, **meta}
+    await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": made})
+    return owner
+
+
+async def test_owners_come_back_with_their_new_uids(stage: Stage) -> None:
     async with stage.client() as client:
-        owner = await client.create(CONFIG_MAPS, {**kind, "metadata": {"name": "owner", **meta}})
-        own = [reference(owner, controller=True, blockOwnerDeletion=True)]
-        made = {"name": "child", "ownerReferences": own, **meta}
-        await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": made})
+        owner = await make_owned(client)
+        own = (await owned(client, "visits"))[1]
         point = (await stage.back_up()).point
 
         request = RestoreRequest(point=point, target="copy")

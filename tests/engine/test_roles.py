@@ -10,6 +10,7 @@ from console.engine import LocationDraft, RetireRequest, open_engine
 from console.engine.errors import Forbidden
 from tests.builders.roles import rules_of
 from tests.engine.story import CLUSTER, LOCATION, Stage
+from tests.engine.test_owning import make_owned, owned
 from tests.engine.test_story import nothing_is_left
 from tests.engine.test_swap import ask_in_place
 
@@ -30,6 +31,8 @@ def signed_in(stage: Stage, role: str) -> AbstractAsyncContextManager[Engine]:
 
 
 async def test_the_engines_role_is_enough_for_everything_an_engine_does(stage: Stage) -> None:
+    async with stage.client() as client:
+        await make_owned(client)
     await stage.engine.clusters.forget(CLUSTER)  # who prepared it leaves
     async with signed_in(stage, "kubehaven-engine") as engine:
         stage.engine = engine
@@ -42,6 +45,8 @@ async def test_the_engines_role_is_enough_for_everything_an_engine_does(stage: S
             row = await stage.restore((await stage.point(kind)).name, target=target)
             assert row.outcome == "Complete", row
             assert await stage.views(target) == 1
+            async with stage.client() as client:
+                assert (await owned(client, target))[1]
         row = await stage.finished(await ask_in_place(stage))
         assert row.outcome == "Complete", row
         row = await stage.finished(await engine.actions.undo(CLUSTER, row.namespace, row.name))

@@ -22,6 +22,7 @@ Run = ActionRun[RestoreAction]
 
 AT_ONCE = 8
 TRIES = 10
+_BY_HAND = "set metadata.ownerReferences by hand, if its controller does not"
 
 
 async def give_owners(run: Run, made: RestorePlan) -> str:
@@ -65,14 +66,14 @@ async def _give(run: Run, item: PlannedItem, uids: dict[str, str]) -> None:
         except NotFound:
             return
         except (Forbidden, Invalid) as error:
-            told = Failure(code=error.code, message=error.message, object=where, hint=error.hint)
-            run.fail(told)
+            told = f"its owners could not be set: {error.message}"
+            run.fail(Failure(code="restore.owners", message=told, object=where, hint=_BY_HAND))
         return
     run.fail(
         Failure(
             code="restore.owners",
             message="it is written again and again, so its owners could not be set",
             object=where,
-            hint="set metadata.ownerReferences by hand, if its controller does not",
+            hint=_BY_HAND,
         )
     )
