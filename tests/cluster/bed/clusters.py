@@ -10,7 +10,6 @@ from tests.cluster.bed import building
 from tests.cluster.bed.machine import (
     close_host,
     close_machine,
-    inside,
     load_image,
     open_machine,
     open_network,
@@ -18,9 +17,10 @@ from tests.cluster.bed.machine import (
     spawn,
     start_containerd,
 )
+from tests.cluster.bed.nodes import driver_socket, keep_running, start_driver, start_node
 from tests.cluster.bed.pki import make_pki
 from tests.cluster.bed.places import BRIDGE, DRIVERS, HERE, Cluster, state_folder
-from tests.cluster.bed.processes import BedFault, attempt, run, start, supervised, wait_until
+from tests.cluster.bed.processes import BedFault, attempt, run, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,8 @@ def up(cluster: Cluster) -> float:
         "the API server", lambda: _kubectl_says(cluster, "get", "--raw=/readyz"), limit_s=READY_S
     )
     _start_controllers(cluster, programs)
-    _start_node(cluster, programs)
+    start_node(cluster, programs, cluster, "node")
+    _start_dns(cluster, programs)
     _start_storage(cluster, programs)
     wait_until("the node is Ready", lambda: _is_node_ready(cluster), limit_s=READY_S)
     wait_until("the drivers are registered", lambda: _has_drivers(cluster), limit_s=READY_S)
@@ -178,31 +179,6 @@ def _start_controllers(cluster: Cluster, programs: Path) -> None:
         )
 
 
-def _start_node(cluster: Cluster, programs: Path) -> None:
-    folder = cluster.folder
-    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    (folder / "kubelet.yaml").write_text(
-        _KUBELET.format(
-            folder=folder, name=cluster.name, address=cluster.address, socket=cluster.containerd
-        )
-    )
-    (folder / "proxy.yaml").write_text(
-        _PROXY.format(folder=folder, name=cluster.name, pods=cluster.pods)
-    )
-    (folder / "Corefile").write_text(_DNS.format(kubeconfig=cluster.kubeconfig))
-    spawn(
-        cluster,
-        "kubelet",
-        *(programs / "kube", "kubelet", f"--config={folder}/kubelet.yaml", "--v=1"),
-        *(f"--kubeconfig={folder}/pki/node.kubeconfig", f"--root-dir={folder}/kubelet"),
-        *(f"--cert-dir={folder}/pki/kubelet", f"--hostname-override={cluster.name}"),
-        f"--node-ip={cluster.address}",
-    )
-    spawn(cluster, "dns", programs / "dns", "-conf", folder / "Corefile")
-    proxy = f"--config={folder}/proxy.yaml"
-    spawn(cluster, "kube-proxy", programs / "kube", "kube-proxy", proxy, "--v=1")
-
-
 def _start_storage(cluster: Cluster, programs: Path) -> None:
     kubectl(cluster, "apply", "-f", str(programs / "crds"))
     kubectl(cluster, "apply", "-f", str(HERE / "openshift-crds.yaml"))
@@ -210,36 +186,26 @@ def _start_storage(cluster: Cluster, programs: Path) -> None:
     kubectl(cluster, "apply", "-f", str(HERE / "storage.yaml"))
     kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
     for driver, snapshots in DRIVERS.items():
-        _start_driver(cluster, programs, driver, snapshots=snapshots)
-    _keep_running(cluster, "snapshot-controller", programs, kubeconfig, *_RETRY)
+        start_driver(cluster, programs, cluster, driver)
+        _start_sidecars(cluster, programs, driver, snapshots=snapshots)
+    keep_running(cluster, "snapshot-controller", programs, kubeconfig, *_RETRY)
 
 
-def _start_driver(cluster: Cluster, programs: Path, driver: str, *, snapshots: bool) -> None:
-    short = driver.partition(".")[0]
-    socket = f"{cluster.folder}/csi/{short}.sock"
+def _start_sidecars(cluster: Cluster, programs: Path, driver: str, *, snapshots: bool) -> None:
     kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
-    _keep_running(
-        cluster,
-        "csidriver",
-        programs,
-        *(f"--driver={driver}", f"--node={cluster.name}", "--zone=zone-a", kubeconfig),
-        *(f"--root={cluster.storage}/{short}", f"--endpoint={socket}"),
-        *(f"--registry={cluster.folder}/kubelet/plugins_registry", f"--snapshots={snapshots}"),
-        of=short,
-    )
-    sidecar = (f"--csi-address={socket}", kubeconfig, "--extra-create-metadata", *_RETRY)
+    address = f"--csi-address={driver_socket(cluster, driver)}"
+    sidecar = (address, kubeconfig, "--extra-create-metadata", *_RETRY)
     topology = "--feature-gates=Topology=true"
-    _keep_running(cluster, "csi-provisioner", programs, *sidecar, topology, of=short)
+    short = driver.partition(".")[0]
+    keep_running(cluster, "csi-provisioner", programs, *sidecar, topology, of=short)
     if snapshots:
-        _keep_running(cluster, "csi-snapshotter", programs, *sidecar, of=short)
+        keep_running(cluster, "csi-snapshotter", programs, *sidecar, of=short)
 
 
-def _keep_running(
-    cluster: Cluster, program: str, programs: Path, *words: str, of: str = ""
-) -> None:
-    name = f"{program}-{of}" if of else program
-    command = [*inside(cluster), *supervised([programs / program, *words])]
-    start(cluster.folder / "run" / f"{name}.pid", cluster.folder / "log" / f"{name}.log", *command)
+def _start_dns(cluster: Cluster, programs: Path) -> None:
+    config = cluster.folder / "Corefile"
+    config.write_text(_DNS.format(kubeconfig=cluster.kubeconfig))
+    spawn(cluster, "dns", programs / "dns", "-conf", config)
 
 
 _AUDIT = """\
@@ -247,51 +213,10 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- {level: Metadata, userGroups: ["system:serviceaccounts:counted"]}
 - {level: None, users: ["system:kube-controller-manager", "system:kube-scheduler"]}
 - {level: None, userGroups: ["system:nodes"]}
 - {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
-"""
-
-_KUBELET = """\
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-failCgroupV1: false
-cgroupDriver: cgroupfs
-cgroupRoot: /{name}
-containerRuntimeEndpoint: unix://{socket}
-authentication:
-  anonymous: {{enabled: false}}
-  webhook: {{enabled: true}}
-  x509: {{clientCAFile: {folder}/pki/ca.crt}}
-authorization: {{mode: Webhook}}
-tlsCertFile: {folder}/pki/node.crt
-tlsPrivateKeyFile: {folder}/pki/node.key
-clusterDomain: cluster.local
-clusterDNS: ["{address}"]
-resolvConf: {folder}/resolv.conf
-failSwapOn: false
-registerNode: true
-maxPods: 200
-maxOpenFiles: 20000
-imageMinimumGCAge: 8760h
-imageGCHighThresholdPercent: 100
-evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}}
-nodeStatusUpdateFrequency: 5s
-syncFrequency: 10s
-volumePluginDir: {folder}/flexvol
-podLogsDir: {folder}/podlogs
-staticPodPath: {folder}/manifests
-"""
-
-_PROXY = """\
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-mode: iptables
-clientConnection: {{kubeconfig: {folder}/pki/kube-proxy.kubeconfig}}
-clusterCIDR: {pods}.0/24
-hostnameOverride: {name}
-conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
-metricsBindAddress: 127.0.0.1:10249
 """
 
 _DNS = """\

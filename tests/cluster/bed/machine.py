@@ -1,4 +1,4 @@
-"""A cluster's "machine": network namespace, cable, cgroups, mounts, containerd; and its end."""
+"""A node's "machine": network namespace, cable, cgroups, mounts, containerd; and its end."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cluster.bed.places import BRIDGE, HOST, state_folder
+from tests.cluster.bed.places import BRIDGE, HOST, Cluster, state_folder
 from tests.cluster.bed.processes import attempt, run, start, stop, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.bed.places import Cluster
+    from tests.cluster.bed.places import Machine
 
 CGROUPS = Path("/sys/fs/cgroup")
 STORE_BYTES = 20 << 30  # sparse
@@ -51,23 +51,23 @@ def open_network() -> None:
     run("sysctl", "-qw", *settings)
 
 
-def open_machine(cluster: Cluster) -> None:
+def open_machine(machine: Machine) -> None:
     """Namespace, cable, mount and cgroups."""
-    name, folder = cluster.name, cluster.folder
+    name, folder = machine.name, machine.folder
     for part in ("run", "log", "cni", "manifests", "csi"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    cluster.storage.mkdir(parents=True, exist_ok=True)
+    machine.storage.mkdir(parents=True, exist_ok=True)
     run("mount", "--bind", folder, folder)
     run("mount", "--make-rshared", folder)  # the kubelet's mounts must reach the containers
     run("ip", "netns", "add", name)
-    run("ip", "link", "add", cluster.veth, "type", "veth", "peer", "name", "eth0", "netns", name)
-    run("ip", "link", "set", cluster.veth, "master", BRIDGE, "up")
+    run("ip", "link", "add", machine.veth, "type", "veth", "peer", "name", "eth0", "netns", name)
+    run("ip", "link", "set", machine.veth, "master", BRIDGE, "up")
     run("ip", "-n", name, "link", "set", "lo", "up")
-    run("ip", "-n", name, "addr", "add", f"{cluster.address}/24", "dev", "eth0")
+    run("ip", "-n", name, "addr", "add", f"{machine.address}/24", "dev", "eth0")
     run("ip", "-n", name, "link", "set", "eth0", "up")
     run("ip", "-n", name, "route", "add", "default", "via", HOST)
-    run(*inside(cluster), "sysctl", "-qw", "net.ipv4.ip_forward=1")
-    run(*inside(cluster), "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+    run(*inside(machine), "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    run(*inside(machine), "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
     for controller in _controllers():
         group = controller / name
         group.mkdir(exist_ok=True)
@@ -76,64 +76,79 @@ def open_machine(cluster: Cluster) -> None:
                 (group / setting).write_text((controller / setting).read_text())
 
 
-def inside(cluster: Cluster) -> list[str]:
+def inside(machine: Machine) -> list[str]:
     """The words before a command that make it run on the machine.
 
     Not `ip netns exec`: that mounts another /sys, in which the cgroups are missing.
     """
-    return ["nsenter", f"--net=/run/netns/{cluster.name}"]
+    return ["nsenter", f"--net=/run/netns/{machine.name}"]
 
 
-def spawn(cluster: Cluster, name: str, *words: str | Path) -> None:
+def spawn(machine: Machine, name: str, *words: str | Path) -> None:
     """A program on the machine, in the background."""
-    log = cluster.folder / "log" / f"{name}.log"
-    start(cluster.folder / "run" / f"{name}.pid", log, *inside(cluster), *words)
+    log = machine.folder / "log" / f"{name}.log"
+    start(machine.folder / "run" / f"{name}.pid", log, *inside(machine), *words)
 
 
-def start_containerd(cluster: Cluster) -> None:
+def start_containerd(machine: Machine) -> None:
     """With roots and a socket of its own."""
-    folder = cluster.folder
+    folder = machine.folder
     config = folder / "containerd.toml"
     config.write_text(
-        _CONTAINERD.format(folder=folder, socket=cluster.containerd),
+        _CONTAINERD.format(folder=folder, socket=machine.containerd),
     )
     network = folder / "cni" / "10-bed.conflist"
-    network.write_text(_NETWORK % {"pods": cluster.pods, "leases": folder / "cni-leases"})
-    spawn(cluster, "containerd", "containerd", "-c", config)
-    wait_until("containerd", lambda: attempt("ctr", "-a", cluster.containerd, "version"))
+    network.write_text(_NETWORK % {"pods": machine.pods, "leases": folder / "cni-leases"})
+    spawn(machine, "containerd", "containerd", "-c", config)
+    wait_until("containerd", lambda: attempt("ctr", "-a", machine.containerd, "version"))
 
 
-def load_image(cluster: Cluster, archive: Path) -> None:
+def load_image(machine: Machine, archive: Path) -> None:
     """Give an OCI archive to the cluster's containerd."""
-    run("ctr", "-a", cluster.containerd, "-n", "k8s.io", "images", "import", archive)
+    run("ctr", "-a", machine.containerd, "-n", "k8s.io", "images", "import", archive)
 
 
-def close_machine(cluster: Cluster) -> None:
-    """End everything of a cluster and remove it; nothing is missed if it was never whole."""
-    folder = cluster.folder
+def close_machine(machine: Machine) -> None:
+    """End everything of a machine and remove it; nothing is missed if it was never whole.
+
+    With a cluster goes its second node, and its storage at the end.
+    """
+    if isinstance(machine, Cluster):
+        close_machine(machine.second)
+    folder = machine.folder
     pid_files = {path.stem: path for path in (folder / "run").glob("*.pid")}
     stop(path for name, path in pid_files.items() if name not in _LAST)
-    namespaces = _end_containers(cluster)
+    namespaces = _end_containers(machine)
     for name in _LAST:
         if name in pid_files:
             stop([pid_files[name]])
-    _end_strays(cluster)
+    _end_strays(machine)
     for mount in _mounts_below(folder):
         attempt("umount", "-l", mount)
-    for namespace in [*namespaces, cluster.name]:
+    for namespace in [*namespaces, machine.name]:
         if Path("/run/netns", namespace).exists():
             attempt("ip", "netns", "del", namespace)
-    attempt("ip", "link", "del", cluster.veth)
+    attempt("ip", "link", "del", machine.veth)
+    _remove_groups(machine)
+    own = [machine.storage, folder] if isinstance(machine, Cluster) else [folder]
+    for device in _loops_below(*own):
+        attempt("losetup", "-d", device)
+    if isinstance(machine, Cluster):
+        _remove_storage(machine)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_groups(machine: Machine) -> None:
     for controller in _controllers():
-        for group, _, _ in os.walk(controller / cluster.name, topdown=False):
+        for group, _, _ in os.walk(controller / machine.name, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(group)
-    for device in _loops_below(cluster.storage, folder):
-        attempt("losetup", "-d", device)
+
+
+def _remove_storage(cluster: Cluster) -> None:
     for kept in sorted(cluster.storage.glob("*/*/*")):
         attempt("btrfs", "subvolume", "delete", kept)
     shutil.rmtree(cluster.storage, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _loops_below(*folders: Path) -> list[str]:
@@ -155,11 +170,11 @@ def close_host() -> None:
     shutil.rmtree(state_folder(), ignore_errors=True)
 
 
-def _end_containers(cluster: Cluster) -> list[str]:
+def _end_containers(machine: Machine) -> list[str]:
     """Containers are nobody's children here; the names of their network namespaces."""
-    if not cluster.containerd.exists():
+    if not machine.containerd.exists():
         return []
-    control = ["ctr", "-a", str(cluster.containerd), "-n", "k8s.io"]
+    control = ["ctr", "-a", str(machine.containerd), "-n", "k8s.io"]
     if not attempt(*control, "version"):
         return []
     found = set()
@@ -174,10 +189,10 @@ def _end_containers(cluster: Cluster) -> list[str]:
     return sorted(found)
 
 
-def _end_strays(cluster: Cluster) -> None:
+def _end_strays(machine: Machine) -> None:
     """What still runs in the machine's cgroups: containers whose shim has died."""
     for controller in _controllers():
-        for group, _, files in os.walk(controller / cluster.name):
+        for group, _, files in os.walk(controller / machine.name):
             if "cgroup.procs" in files:
                 with contextlib.suppress(OSError):
                     for pid in Path(group, "cgroup.procs").read_text().split():

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cluster.bed.places import Cluster
+    from tests.cluster.bed.places import Cluster, Machine, Node
 
 _DAY = timedelta(days=1)
 _USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -38,9 +38,7 @@ def make_pki(cluster: Cluster) -> None:
     addresses = [cluster.address, "127.0.0.1", f"{cluster.services}.1"]
     _issue(authority, "apiserver", "kube-apiserver", names=api_names, addresses=addresses)
     _issue(authority, "kubelet-client", "kube-apiserver-kubelet-client", group="system:masters")
-    node = f"system:node:{cluster.name}"
-    own = {"names": [cluster.name], "addresses": [cluster.address]}
-    _issue(authority, "node", node, group="system:nodes", **own)
+    _issue_node(authority, "node", cluster)
     _issue(authority, "admin", "admin", group="system:masters")
     for user in ("kube-controller-manager", "kube-scheduler", "kube-proxy"):
         _issue(authority, user, f"system:{user}")
@@ -56,12 +54,29 @@ def make_pki(cluster: Cluster) -> None:
 
 def issue_serving(cluster: Cluster, file: str, address: str) -> tuple[Path, Path]:
     """A certificate and its key for a server that the cluster's API server calls."""
+    authority = _kept_authority(cluster)
+    _issue(authority, file, file, addresses=[address])
+    return authority.folder / f"{file}.crt", authority.folder / f"{file}.key"
+
+
+def add_node(node: Node) -> None:
+    """Write a second node's certificate and kubeconfig, as `node-b` beside the first's."""
+    authority = _kept_authority(node.cluster)
+    _issue_node(authority, "node-b", node)
+    _kubeconfig(authority.folder, "node-b", node.cluster.server)
+
+
+def _kept_authority(cluster: Cluster) -> _Authority:
     folder = cluster.folder / "pki"
     key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-    _issue(_Authority(key, certificate, folder), file, file, addresses=[address])
-    return folder / f"{file}.crt", folder / f"{file}.key"
+    return _Authority(key, certificate, folder)
+
+
+def _issue_node(authority: _Authority, file: str, machine: Machine) -> None:
+    own = {"names": [machine.name], "addresses": [machine.address]}
+    _issue(authority, file, f"system:node:{machine.name}", group="system:nodes", **own)
 
 
 def _authority(folder: Path) -> _Authority:

@@ -88,3 +88,52 @@ class Cluster(NamedTuple):
     def storage(self) -> Path:
         """Where the drivers keep volumes and snapshots."""
         return state_folder() / "store" / self.name
+
+    @property
+    def second(self) -> Node:
+        """Its second node, which stands only where a test asked for it."""
+        return Node(self)
+
+
+class Node(NamedTuple):
+    """The second node of a cluster: a machine of its own, on the same storage."""
+
+    cluster: Cluster
+
+    @property
+    def name(self) -> str:
+        """Of the network namespace, the node, the cgroups and the state folder."""
+        return f"{self.cluster.name}b"
+
+    @property
+    def veth(self) -> str:
+        """The host's end of its cable."""
+        return f"{self.name}-h"
+
+    @property
+    def folder(self) -> Path:
+        """Its state."""
+        return state_folder() / self.name
+
+    @property
+    def address(self) -> str:
+        """Of its machine."""
+        return f"10.211.0.{110 + self.cluster.number}"
+
+    @property
+    def pods(self) -> str:
+        """The network of its pods, without its last part."""
+        return f"10.{240 + self.cluster.number}.1"
+
+    @property
+    def containerd(self) -> Path:
+        """The socket of its containerd."""
+        return self.folder / "run" / "containerd.sock"
+
+    @property
+    def storage(self) -> Path:
+        """The cluster's: every node mounts every volume of it, where the zone allows that."""
+        return self.cluster.storage
+
+
+Machine = Cluster | Node
