@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 GIVEN = os.environ.get("KUBECONFIG", "")
 FIRST = int(os.environ.get("KUBEHAVEN_BED_FIRST", "1"))
+THIRD = FIRST + 2  # of tests that fill a whole cluster and throw it away
 KEPT = os.environ.get("KUBEHAVEN_BED_KEEP") == "1"
 
 
