@@ -121,14 +121,14 @@ class Observer:
     async def _follow(self, kind: Kind) -> None:
         async for change in self._client.follow(kind):
             if isinstance(change, Listed):
-                self._objects[kind] = {raw["metadata"]["uid"]: raw for raw in change.items}
+                self._objects[kind] = {raw["metadata"]["uid"]: _lean(raw) for raw in change.items}
                 self._on_health(None)
             elif isinstance(change, Changed):
                 uid = change.object["metadata"]["uid"]
                 if change.type == "DELETED":
                     self._objects[kind].pop(uid, None)
                 else:
-                    self._objects[kind][uid] = change.object
+                    self._objects[kind][uid] = _lean(change.object)
             elif isinstance(change, Lost):
                 self._on_health(change.error)
             self._old.set()
@@ -201,3 +201,9 @@ class Observer:
             now[uid] = known
         self._fitting[kind] = now
         return [fitting for _, fitting in now.values() if fitting is not None]
+
+
+def _lean(raw: RawObject) -> RawObject:
+    """The object without what no row shows and what is often the larger half of it."""
+    raw["metadata"].pop("managedFields", None)
+    return raw

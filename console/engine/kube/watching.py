@@ -68,8 +68,10 @@ async def follow(
     while True:
         try:
             page = await list_all(connection, scope)
+            version = page.resource_version
             yield Listed(page.items, as_of())
-            async with aclosing(_changes(connection, scope, page.resource_version)) as changes:
+            del page  # nothing keeps an object that has changed or gone since
+            async with aclosing(_changes(connection, scope, version)) as changes:
                 async for change in changes:
                     backoff.reset()
                     yield change
