@@ -22,7 +22,8 @@ from console.engine.model.kinds import JOBS, PODS
 from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
-from tests.cluster.sample import PATIENCE_S, Bench, check_with_restic
+from tests.cluster.repositories import check_with_restic
+from tests.cluster.sample import PATIENCE_S, Bench
 from tests.contract.kubernetes import Cluster as Subject
 from tests.fakes.weed import running_weed
 

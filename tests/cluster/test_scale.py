@@ -45,12 +45,13 @@ PAGE = 100  # objects of a list's page, at least: a call for each would be a hun
 
 
 @pytest.fixture(scope="module")
-def crowd(guardian: None) -> Iterator[Crowd]:
+def crowd(guardian: Guardian) -> Iterator[Crowd]:
     """The empty cluster, prepared."""
     if GIVEN:
         pytest.skip("thousands of namespaces are not made on somebody's own cluster")
     cluster = Cluster(THIRD)
-    with Guardian(THIRD):
+    with Guardian() as held:
+        held.guard(THIRD)
         up(cluster)
         yield Crowd(cluster, wanted_size())
 
