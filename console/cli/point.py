@@ -150,6 +150,8 @@ def _lines(point: PointView, now: datetime) -> list[str]:
     lines.append(f"  taken {output.age(point.taken_at, now)} ({point.taken_at})")
     sizes = f"{output.size(point.logical_size)}, {output.size(point.physical_size)} stored"
     lines.append(f"  {point.objects} objects, {sizes}")
+    if point.verified_at and point.state == "Ready":
+        lines.append(f"  read back whole {output.age(point.verified_at, now)}")
     if point.origin:
         lines.append(output.visible(f"  taken on another cluster, {point.origin}"))
     if not point.bound:

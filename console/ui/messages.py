@@ -343,6 +343,7 @@ WORDS = {
     "repository": "Repository",
     "volumes": "Volumes",
     "objects": "Objects",
+    "verify": "Read back",
     "owners": "Owners",
     "clean": "Clean up",
     "plan": "Plan",

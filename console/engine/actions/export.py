@@ -22,33 +22,45 @@ from console.engine.catalog.contents import (
     get_content,
     make_content,
 )
-from console.engine.errors import EngineError
+from console.engine.errors import EngineError, WorkerFailed
 from console.engine.model.kinds import (
     CLAIMS,
+    RESTORE_POINT_CONTENTS,
     RESTORE_POINTS,
     SECRETS,
 )
-from console.engine.model.names import NAMESPACE, WORKERS_NAMESPACE, exported_content_name
+from console.engine.model.names import (
+    LABEL_ACTION_UID,
+    LABEL_APP_NAMESPACE,
+    LABEL_EXPORT_PROFILE,
+    NAMESPACE,
+    WORKERS_NAMESPACE,
+    exported_content_name,
+)
 from console.engine.model.points import (
     PointManifest,
     RestorePointContent,
     RestorePointContentSpec,
+    RestorePointContentStatus,
     VolumeArtifact,
 )
 from console.engine.model.record import ExportAction, Failure, NamedRef, PointRef, VolumeProgress
-from console.engine.model.wire import encode
+from console.engine.model.wire import decode, encode
 from console.engine.plan.claims import check_export
 from console.engine.plan.jobs import PackSource, pack_copy
 from console.engine.plan.snapshots import Origin
 from console.engine.volumes.cutting import ensure
 from console.engine.volumes.handover import let_volume_go, make_work_claim
 from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
+from console.repository import Damage
 from console.repository.location_keys import repository_path
 
 if TYPE_CHECKING:
     from console.engine.plan.jobs import WorkerRequest
 
 Run = ActionRun[ExportAction]
+
+MAX_REASON = 1024  # characters, as in resources/crds
 
 
 async def make_repository(run: Run) -> str:
@@ -90,13 +102,16 @@ async def copy_volumes(run: Run) -> str:
 
 
 async def write_objects(run: Run) -> str:
-    """The objects, last; with them the point exists, and gets its content here."""
+    """The objects, last: with them the point exists in the repository."""
+    await _objects_snapshot(run)
+    return f"{(await _content(run)).status.objectCount} objects"
+
+
+async def publish(run: Run) -> str:
+    """The point gets its content; an application's first export is read back whole before that."""
     content = await _content(run)
     target = await _target(run, content)
-    manifest = _exported_manifest(run, content)
-    request = await _objects_request(run, target, content, manifest)
-    label = f"export of the objects of {content.spec.application.name}"
-    result = await run_job(run.drive, request, work="job", label=label)
+    snapshot = await _objects_snapshot(run)
     name = exported_content_name(content.spec.id, target.location.name)
     spec = RestorePointContentSpec(
         id=content.spec.id,
@@ -108,15 +123,75 @@ async def write_objects(run: Run) -> str:
         location=target.location.name,
         repository=target.path,
     )
+    status = exported_status(_exported_manifest(run, content), snapshot)
     made = await make_content(run.drive.client, name, spec, {})
-    status = exported_status(manifest, result.snapshot)
+    if made.status.state != "Ready" and await _is_read_back(run, spec):
+        status = await _read_back(run, target, made, status)
+    elif made.status.state == "Ready":
+        status = msgspec.structs.replace(status, verifiedAt=made.status.verifiedAt)
     made = await complete(run.drive.client, made, status)
     bound = made.status.restorePointRef
     run.note(
         restorePointContent=PointRef(name=name),
         restorePoint=PointRef(name=bound.name, namespace=bound.namespace) if bound else None,
     )
-    return f"{manifest.objectCount} objects"
+    return "read back whole" if status.verifiedAt else "not read back: it is not the first one"
+
+
+async def _is_read_back(run: Run, spec: RestorePointContentSpec) -> bool:
+    """Whether this export is the first into its repository, or the settings say always."""
+    if run.drive.settings.readBackExports == "always":
+        return True
+    labels = f"{LABEL_APP_NAMESPACE}={spec.application.namespace}"
+    others = [
+        decode(raw, RestorePointContent)
+        for raw in await run.drive.client.list(RESTORE_POINT_CONTENTS, labels=labels)
+    ]
+    return not any(
+        other.spec.id != spec.id
+        and (other.spec.location, other.spec.repository) == (spec.location, spec.repository)
+        and other.status.state == "Ready"
+        for other in others
+    )
+
+
+async def _read_back(
+    run: Run, target: JobTarget, made: RestorePointContent, status: RestorePointContentStatus
+) -> RestorePointContentStatus:
+    """Have a worker read every byte of the repository; a point that is not whole is Damaged."""
+    content = await _content(run)
+    request = target.request(
+        "verify",
+        origin=_origin(run, content),
+        step="verify",
+        subject="repository",
+        job={"readData": True},
+    )
+    label = f"reading back of the export of {content.spec.application.name}"
+    try:
+        await run_job(run.drive, request, work="export", label=label)
+    except WorkerFailed as error:
+        if error.code.startswith(Damage.code):
+            damage = f"damaged when it was read back: {error.message}"[:MAX_REASON]
+            now = await run.drive.now()
+            damaged = msgspec.structs.replace(
+                status, state="Damaged", reason=damage, verifiedAt=now
+            )
+            await complete(run.drive.client, made, damaged)
+        raise
+    return msgspec.structs.replace(status, verifiedAt=await run.drive.now())
+
+
+async def _objects_snapshot(run: Run) -> str:
+    """The id of the point's objects in the repository; a worker that ran before finds them."""
+    if "objects" not in run.memo:
+        content = await _content(run)
+        target = await _target(run, content)
+        manifest = _exported_manifest(run, content)
+        request = await _objects_request(run, target, content, manifest)
+        label = f"export of the objects of {content.spec.application.name}"
+        run.memo["objects"] = (await run_job(run.drive, request, work="job", label=label)).snapshot
+    return str(run.memo["objects"])
 
 
 async def clean(run: Run) -> str:
@@ -131,14 +206,21 @@ async def discard(run: Run) -> bool:
     True when the copy is a point already.
     """
     await clean_up(run.drive, run.uid)
-    named = run.status.restorePointContent
-    return named is not None and await find_content(run.drive.client, named.name) is not None
+    client, named = run.drive.client, run.status.restorePointContent
+    labels = f"{LABEL_ACTION_UID}={run.uid},{LABEL_EXPORT_PROFILE}"
+    for raw in await client.list(RESTORE_POINT_CONTENTS, labels=labels):
+        if decode(raw, RestorePointContent).status.state == "Building":  # not read back yet
+            meta = raw["metadata"]
+            await client.delete(RESTORE_POINT_CONTENTS, meta["name"], uid=meta["uid"])
+    there = await find_content(client, named.name) if named is not None else None
+    return there is not None and there.status.state != "Damaged"
 
 
 STEPS: tuple[StepSpec[ExportAction], ...] = (
     StepSpec("repository", make_repository),
     StepSpec("volumes", copy_volumes),
     StepSpec("objects", write_objects),
+    StepSpec("verify", publish),
     StepSpec("clean", clean),
 )
 

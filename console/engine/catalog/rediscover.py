@@ -90,6 +90,10 @@ async def join_exported(client: KubeClient, location: str, found: list[FoundPoin
             return ""
         if known is not None and known.status.state == "Retiring":
             return ""  # its RetireAction has the word
+        if known is not None and known.status.state == "Building":
+            return ""  # its export has the word; what died is swept, and the next look finds it
+        if known is not None and known.status.verifiedAt and known.status.state == "Damaged":
+            return ""  # all of it was read, and a look sees less
         content = await make_content(client, name, _exported_spec(point, location), {})
         status = exported_status(point.manifest, point.objects_snapshot, damage=point.damage)
         await complete(client, content, status)

@@ -120,6 +120,7 @@ def point_view(cluster: str, content: RestorePointContent, *, uid: str) -> Point
         location=spec.location,
         logical_size=status.logicalSizeBytes,
         physical_size=status.physicalSizeBytes,
+        verified_at=status.verifiedAt,
         objects=status.objectCount,
         volumes=tuple(
             PointVolumeView(

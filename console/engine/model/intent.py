@@ -103,6 +103,7 @@ class SettingsSpec(Record, frozen=True, kw_only=True):
     slots: Slots = Slots()
     workers: WorkerSettings = WorkerSettings()
     snapshotDeadlineSeconds: int = 600  # until a snapshot is taken
+    readBackExports: Literal["first", "always"] = "first"  # of an application, per location
     snapshotReadySeconds: int = 3600  # until a snapshot that was taken can be read
     objectsBudgetMiB: int = 64
 

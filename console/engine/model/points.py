@@ -121,6 +121,7 @@ class RestorePointContentStatus(Record, frozen=True, kw_only=True):
     objectCount: int = 0
     manifest: str = ""  # local: Secret in `kubehaven`
     objectsSnapshot: str = ""  # exported: id of the `objects` snapshot
+    verifiedAt: str = ""  # exported: when all of it was read back; empty: it was not
     volumes: tuple[VolumeArtifact, ...] = ()
     cut: Cut = Cut()
     restorePointRef: BoundPoint | None = None

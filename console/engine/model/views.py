@@ -124,6 +124,7 @@ class PointView(View, frozen=True, kw_only=True):
     location: str = ""
     logical_size: int = -1
     physical_size: int = -1
+    verified_at: str = ""  # exported: when all of it was read back
     objects: int = 0
     volumes: tuple[PointVolumeView, ...] = ()
     bound: bool = False
