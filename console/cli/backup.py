@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 async def _back_up(session: Session) -> int:
     asked = session.arguments
+    cluster = await session.cluster()
     action = await session.engine.actions.back_up(
-        await session.cluster(),
+        cluster,
         asked.application,
         export_to=asked.export,
         hooks=await asyncio.to_thread(_hooks, asked),
     )
+    await _say_unchecked(session, cluster)
     return await follow_or_name(session, action, then_export=asked.export)
+
+
+async def _say_unchecked(session: Session, cluster: str) -> None:
+    """The first backup says that nobody has looked whether the cluster does what it needs."""
+    row = next(row for row in await session.engine.clusters.list() if row.name == cluster)
+    if row.checked or session.json or await session.engine.restore_points.list(cluster):
+        return
+    command = f"kubehaven cluster check {shlex.quote(cluster)}"
+    print(f"this cluster was never checked; try out what it must do: {command}", file=sys.stderr)
 
 
 def _hooks(asked: argparse.Namespace) -> tuple[ExecHook, ...]:

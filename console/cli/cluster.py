@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--print", action="store_true", help="only print every object, for kubectl apply -f -"
     )
     how.add_argument("--yes", action="store_true", help="do not ask")
+    prepare.add_argument("--check", action="store_true", help="then check it, as `cluster check`")
     on_engine(prepare, _prepare, cluster=False)
     check = verbs.add_parser("check", help="try out what backups and restores need of a cluster")
     check.add_argument("name", metavar="NAME", nargs="?", default="")
@@ -120,6 +121,8 @@ def _problem(row: ClusterView) -> str:
 
 async def _prepare(session: Session) -> int:
     asked = session.arguments
+    if asked.check and (session.json or asked.dry_run or asked.print):
+        raise UsageError("--check goes with none of --output json, --dry-run and --print")
     if asked.print:
         return await _print(session)
     plan = await session.engine.clusters.plan_prepare(asked.name)
@@ -134,10 +137,14 @@ async def _prepare(session: Session) -> int:
     done = await session.engine.clusters.prepare(asked.name, plan_hash=plan.hash)
     if session.json:
         output.print_json(done)
-    else:
-        print(f"{asked.name} is prepared")
-        if done.recovered:
-            print(f"local restore points found again: {len(done.recovered)}")
+        return DONE
+    print(f"{asked.name} is prepared")
+    if done.recovered:
+        print(f"local restore points found again: {len(done.recovered)}")
+    if asked.check:
+        asked.storage_classes = []
+        return await check_cluster(session)
+    print(f"next: kubehaven cluster check {shlex.quote(asked.name)}")
     return DONE
 
 

@@ -324,6 +324,17 @@ def test_before_prepare_commands_say_what_is_missing(bare: Lab) -> None:
     assert "[cluster.unprepared]" in bare.run("point", "list", code=1).err
 
 
+def test_the_first_backup_says_that_nobody_has_checked_the_cluster(bare: Lab) -> None:
+    bare.run("cluster", "add", "lab", "--kubeconfig", str(bare.stage.kubeconfig))
+    assert "next: kubehaven cluster check lab" in bare.run("cluster", "prepare", "lab", "--yes").out
+    unchecked = bare.run("backup", "visits", "--no-wait").err
+    assert "never checked" in unchecked
+    assert "kubehaven cluster check lab" in unchecked
+    done = bare.run("cluster", "prepare", "lab", "--yes", "--check")
+    assert "workers.image" in done.out
+    assert bare.run("backup", "visits", "--no-wait").err == ""
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "prepared"), [(b"y\n", 0, True), (b"\n", 4, False), (None, 130, False)]
 )

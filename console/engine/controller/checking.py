@@ -7,14 +7,17 @@ them away.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import TYPE_CHECKING
 
 from console.engine.checks.run import check_cluster
-from console.engine.errors import DrivenElsewhere, EngineError
+from console.engine.errors import DrivenElsewhere, EngineError, Forbidden, NotFound
 from console.engine.events import CheckChanged
 from console.engine.kube.lease import Lease
-from console.engine.model.names import CHECK_LEASE, CHECK_UID
+from console.engine.model.kinds import SETTINGS
+from console.engine.model.names import ANNOTATION_CHECKED, CHECK_LEASE, CHECK_UID, NAMESPACE
+from console.engine.model.names import SETTINGS as SETTINGS_NAME
 from console.engine.volumes.drive import Drive
 from console.engine.volumes.slots import SlotTable
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from console.engine.events import EventBus
     from console.engine.kube import ClusterAccess
     from console.engine.model.views import CheckResult, ClusterCheck
+
+log = logging.getLogger(__name__)
 
 
 async def check(
@@ -54,7 +59,7 @@ async def check(
             code="check.running",
         ) from error
     try:
-        return await check_cluster(
+        done = await check_cluster(
             Drive(
                 client=session.client,
                 cluster_uid=session.uid,
@@ -69,5 +74,18 @@ async def check(
             storage_classes=storage_classes,
             on_change=tell,
         )
+        if not storage_classes:
+            await _note(session, done)
     finally:
         await lease.release()
+    return done
+
+
+async def _note(session: ClusterSession, done: ClusterCheck) -> None:
+    """Write on the Settings when the whole cluster was checked, and how that went."""
+    session.checked = f"{done.ended_at} {done.outcome}"
+    merge = {"metadata": {"annotations": {ANNOTATION_CHECKED: session.checked}}}
+    try:
+        await session.client.patch(SETTINGS, SETTINGS_NAME, NAMESPACE, merge=merge)
+    except (Forbidden, NotFound) as error:
+        log.warning("the check is not noted in the cluster: %s", error)

@@ -15,6 +15,7 @@ from console.engine.errors import (
     ClusterError,
     DrivenElsewhere,
     EngineError,
+    Forbidden,
     LostLease,
     NotFound,
     SignInFailed,
@@ -25,9 +26,10 @@ from console.engine.kube.lease import Lease
 from console.engine.kube.schemas import refuse_outdated
 from console.engine.model.intent import Settings, SettingsSpec
 from console.engine.model.kinds import CRDS, LEASES, NAMESPACES, RESTORE_POINT_CONTENTS, SETTINGS
-from console.engine.model.names import LEASE, NAMESPACE
+from console.engine.model.names import ANNOTATION_CHECKED, LEASE, NAMESPACE
 from console.engine.model.names import SETTINGS as SETTINGS_NAME
 from console.engine.model.wire import decode
+from console.engine.plan.raw import annotations_of
 from console.engine.volumes.drive import Drive, timestamp
 from console.engine.volumes.slots import SlotTable
 
@@ -70,6 +72,7 @@ class ClusterSession:
         self.as_of = ""
         self.state: EngineState = "unknown"
         self.driven_by = ""
+        self.checked = ""  # time and outcome of the last check
         self.threads = BoundedExecutor(f"repository-{name}", threads=REPOSITORY_THREADS)
         self._opened = False
         self._open = contextlib.AsyncExitStack()
@@ -140,12 +143,15 @@ class ClusterSession:
     async def _look_who_drives(self) -> None:
         crd = await self.client.find(CRDS, f"{RESTORE_POINT_CONTENTS.resource}")
         if crd is None:
-            self.state = "unprepared"
+            self.state, self.checked = "unprepared", ""
             return
         lease = await self.client.find(LEASES, LEASE, NAMESPACE)
         holder = (lease or {}).get("spec", {}).get("holderIdentity") or ""
         self.driven_by = "" if holder == self._holder else holder
         self.state = "elsewhere" if self.driven_by else "idle"
+        with contextlib.suppress(Forbidden):  # who may not read the Settings is not told
+            settings = await self.client.find(SETTINGS, SETTINGS_NAME, NAMESPACE) or {}
+            self.checked = str(annotations_of(settings).get(ANNOTATION_CHECKED, ""))
 
     def observe(self) -> None:
         """Begin to send rows; once."""

@@ -137,6 +137,7 @@ class Sessions:
             version=session.version,
             engine=session.state,
             holder=session.driven_by,
+            checked=session.checked,
             problem=session.problem or view.problem,
         )
 

@@ -41,6 +41,7 @@ ANNOTATION_RECLAIM_POLICY = f"{GROUP}/reclaimPolicy"  # what a PV goes back to a
 ANNOTATION_KEPT_UNTIL = f"{GROUP}/keptUntil"  # until when an undo can have it back
 ANNOTATION_KEPT_CLAIM = f"{GROUP}/keptClaim"  # the claim of a kept volume, as JSON
 ANNOTATION_KEPT_POLICY = f"{GROUP}/keptPolicy"  # what a kept volume's reclaim policy was
+ANNOTATION_CHECKED = f"{GROUP}/checked"  # on the Settings: `<time> <outcome>` of the last check
 ANNOTATION_SNAPSHOT_CLASS = f"{GROUP}/snapshot-class"  # on a VolumeSnapshotClass: use this one
 
 LEASE = "kubehaven-engine"

@@ -50,6 +50,7 @@ class ClusterView(View, frozen=True, kw_only=True):
     version: str = ""
     engine: EngineState = "unknown"
     holder: str = ""  # who drives it
+    checked: str = ""  # time and outcome of the last whole check; empty: none, or not known
     problem: str = ""  # why it is stale or refused
     insecure: bool = False  # TLS is not verified
 
