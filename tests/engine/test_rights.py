@@ -138,6 +138,7 @@ async def test_an_engine_in_the_cluster_asks_what_the_requester_may_do(stage: St
         elsewhere = {"subject": point, "targetNamespace": "elsewhere"}
         undo = {"subject": undone, "targetNamespace": "visits"}
         user(stage, "eve", ASK)
+        # what cluster-admin gives is more than to create everything
         user(stage, "maker", ASK, Rule(("create",), ("*",), ("*",)))
         user(stage, "owner", EVERYTHING)
         async with engine_in_the_cluster(stage) as writes:

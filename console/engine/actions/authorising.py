@@ -13,17 +13,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from console.engine.aiokit import side_by_side
+from console.engine.errors import Forbidden
 from console.engine.plan.authorise import beyond
 from console.engine.plan.engine_rights import restore_engine_needs
-from console.engine.plan.rights import lacking, restore_needs
+from console.engine.plan.grants import bound_roles, covers, rules_of
+from console.engine.plan.rights import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    GRANTS,
+    ROLE_BINDINGS,
+    ROLES,
+    lacking,
+    restore_needs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from console.engine.actions.run import ActionRun
     from console.engine.kube import KubeClient
+    from console.engine.model.kinds import Kind, RawObject
     from console.engine.model.record import Requester
     from console.engine.model.views import Blocker
+    from console.engine.plan.grants import Rule
     from console.engine.plan.restore_plan import RestorePlan
     from console.engine.plan.rights import Need, Right
 
@@ -51,7 +63,8 @@ async def missing_rights(
             for need in missing
             if len(need.instead) <= turn or not all(held[right] for right in need.instead[turn])
         )
-    return missing
+    holds = await _held_by_grants(client, missing, user=user)
+    return tuple(need for need in missing if need not in holds)
 
 
 async def lacking_rights(
@@ -75,6 +88,57 @@ async def with_rights(
     needs = (*restore_needs(plan), *(restore_engine_needs(plan) if engine else ()))
     found = (*beyond(plan, home), *await lacking_rights(client, needs, user=user, area="restore"))
     return msgspec.structs.replace(plan, blockers=(*plan.blockers, *found)) if found else plan
+
+
+async def _held_by_grants(
+    client: KubeClient, needs: Iterable[Need], *, user: Requester | None
+) -> set[Need]:
+    """The grants whose roles give nothing that `user` does not hold already."""
+    found: set[Need] = set()
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for need in needs:
+        namespace = need.right.namespace
+        if need.right.verb not in GRANTS or not namespace:
+            continue
+        if namespace not in rules:
+            rules[namespace] = await _rules_of(client, user, namespace)
+        gives = need.gives
+        if gives is None:
+            there = await _role(client, need.role.kind, need.role.name, namespace)
+            gives = rules_of(there) if there is not None else None
+        if gives is not None and covers(rules[namespace], gives):
+            found.add(need)
+    return found
+
+
+async def _rules_of(client: KubeClient, user: Requester | None, namespace: str) -> tuple[Rule, ...]:
+    """What RBAC gives a user in a namespace."""
+    if user is None:
+        return rules_of({"rules": list(await client.own_rules(namespace))})
+    bindings = [
+        *await client.list(ROLE_BINDINGS, namespace),
+        *await client.list(CLUSTER_ROLE_BINDINGS),
+    ]
+    kinds = {kind.kind: kind for kind in (ROLES, CLUSTER_ROLES)}
+    roles = await side_by_side(
+        (
+            partial(_role, client, kinds[kind], name, namespace)
+            for kind, name in sorted(bound_roles(bindings, user))
+            if kind in kinds
+        ),
+        at_once=AT_ONCE,
+    )
+    return tuple(rule for role in roles if role is not None for rule in rules_of(role))
+
+
+async def _role(client: KubeClient, kind: Kind, name: str, namespace: str) -> RawObject | None:
+    is_wide = kind.kind == CLUSTER_ROLES.kind
+    try:
+        return await client.find(
+            CLUSTER_ROLES if is_wide else ROLES, name, "" if is_wide else namespace
+        )
+    except Forbidden:
+        return None  # then the grant needs the right itself
 
 
 async def _ask(

@@ -357,6 +357,10 @@ class KubeClient:
         """Whether `user` may do that; None asks about ourselves."""
         return await reviews.may(self._connection, user, verb, kind, namespace=namespace, name=name)
 
+    async def own_rules(self, namespace: str) -> tuple[RawObject, ...]:
+        """What we may do in a namespace, as the rules of a role."""
+        return await reviews.own_rules(self._connection, namespace)
+
     async def server_time(self) -> datetime:
         """The API server's clock, by the Date of its last answer; exact to about a second."""
         if self._connection.date is None:

@@ -11,7 +11,7 @@ from console.engine.model.record import Requester
 
 if TYPE_CHECKING:
     from console.engine.kube.connection import Connection
-    from console.engine.model.kinds import Kind
+    from console.engine.model.kinds import Kind, RawObject
 
 _AUTHENTICATION = "authentication.k8s.io"
 _AUTHORIZATION = "authorization.k8s.io/v1"
@@ -67,6 +67,14 @@ async def may(
     review = {"apiVersion": _AUTHORIZATION, "kind": reviewed, "spec": spec}
     status = await _review(connection, _AUTHORIZATION, plural, review)
     return status.get("allowed") is True and status.get("denied") is not True
+
+
+async def own_rules(connection: Connection, namespace: str) -> tuple[RawObject, ...]:
+    """What we ourselves may do in a namespace, as rules; not complete with every authorizer."""
+    kind = "SelfSubjectRulesReview"
+    review = {"apiVersion": _AUTHORIZATION, "kind": kind, "spec": {"namespace": namespace}}
+    status = await _review(connection, _AUTHORIZATION, "selfsubjectrulesreviews", review)
+    return (*(status.get("resourceRules") or ()), *(status.get("nonResourceRules") or ()))
 
 
 async def _review(

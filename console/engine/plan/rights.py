@@ -8,11 +8,11 @@ records, workers) is in `engine_rights`.
 
 from __future__ import annotations
 
-from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.model.kinds import CLAIMS, NAMESPACES, RESTORE_POINT_CONTENTS, Kind
 from console.engine.model.views import Blocker
+from console.engine.plan.grants import Rule, rules_of
 from console.engine.plan.raw import GroupKind, name_of, namespace_of, part, text
 from console.engine.plan.swap_plan import SUSPENDED, kind_of
 
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 
 RBAC = "rbac.authorization.k8s.io"
 RBAC_GROUPS = frozenset({RBAC, "authorization.openshift.io"})  # the second face is OpenShift's
-MAX_RULES = 100  # rights that a role is unfolded into; a bigger one needs `escalate` or `bind`
+MAX_NAMED = 100  # rights that are asked for one by one
 GRANTS = frozenset({"bind", "escalate"})
 
-_ROLES = {
-    "Role": Kind(RBAC, "v1", "roles", "Role"),
-    "ClusterRole": Kind(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
-}
-_BINDINGS = frozenset({"RoleBinding", "ClusterRoleBinding"})
+ROLES = Kind(RBAC, "v1", "roles", "Role")
+CLUSTER_ROLES = Kind(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+ROLE_BINDINGS = Kind(RBAC, "v1", "rolebindings", "RoleBinding")
+CLUSTER_ROLE_BINDINGS = Kind(
+    RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
+_ROLES = {kind.kind: kind for kind in (ROLES, CLUSTER_ROLES)}
+_BINDINGS = frozenset({ROLE_BINDINGS.kind, CLUSTER_ROLE_BINDINGS.kind})
 _ROUTE = ("route.openshift.io", "Route")
 
 
@@ -52,11 +55,20 @@ class Right(NamedTuple):
 
 
 class Need(NamedTuple):
-    """A right that is needed, or all rights of one of the lists in its place."""
+    """A right that is needed, or all rights of one of the lists in its place.
+
+    For `bind` and `escalate` it is also enough to hold all that the role gives.
+    """
 
     right: Right
     instead: tuple[tuple[Right, ...], ...] = ()
     why: str = ""  # the object that needs it, where `right` does not say
+    gives: tuple[Rule, ...] | None = None  # by the role to be granted; None: see the cluster's
+
+    @property
+    def role(self) -> Right:
+        """The role that is granted, by its name."""
+        return self.instead[0][0]
 
 
 def restore_needs(plan: RestorePlan) -> tuple[Need, ...]:
@@ -84,7 +96,7 @@ def swap_needs(swap: SwapPlan, namespace: str) -> tuple[Need, ...]:
 def retire_needs(points: Iterable[RetiredPoint]) -> tuple[Need, ...]:
     """To free points is to delete their contents for good; one right for all, or one for each."""
     each = tuple(Right("delete", RESTORE_POINT_CONTENTS, "", point.name) for point in points)
-    instead = (each,) if len(each) <= MAX_RULES else ()
+    instead = (each,) if len(each) <= MAX_NAMED else ()
     return (Need(Right("delete", RESTORE_POINT_CONTENTS), instead),)
 
 
@@ -143,40 +155,20 @@ def _rbac(item: PlannedItem, roles: dict[str, RawObject]) -> Iterator[Need]:
     kind, namespace = item.obj["kind"], namespace_of(item.obj)
     why = f"{kind} {item.name}"
     if kind in _ROLES:
-        yield _grant("escalate", _ROLES[kind], namespace, item.name, rules=item.obj, why=why)
+        yield _grant("escalate", _ROLES[kind], namespace, item.name, role=item.obj, why=why)
     elif kind in _BINDINGS:
         ref = part(item.obj, "roleRef")
         name, local = text(ref, "name"), text(ref, "namespace")  # OpenShift's has no kind
         to = _ROLES.get(text(ref, "kind"), _ROLES["Role" if local else "ClusterRole"])
         known = roles.get(name) if to.kind == "Role" else None
-        yield _grant("bind", to, namespace, name, rules=known, why=why)
+        yield _grant("bind", to, namespace, name, role=known, why=why)
 
 
 def _grant(
-    verb: str, kind: Kind, namespace: str, name: str, *, rules: RawObject | None, why: str
+    verb: str, kind: Kind, namespace: str, name: str, *, role: RawObject | None, why: str
 ) -> Need:
     # a ClusterRole that is bound in a namespace is asked for in that namespace
     kind = kind._replace(namespaced=bool(namespace))
     by_name = (Right(verb, kind, namespace, name),)
-    unfolded = _unfolded(rules, namespace) if rules is not None else ()
-    return Need(Right(verb, kind, namespace), (by_name, unfolded) if unfolded else (by_name,), why)
-
-
-def _unfolded(role: RawObject, namespace: str) -> tuple[Right, ...]:
-    """All that a role gives; nothing where that can't be said right by right."""
-    rights: list[Right] = []
-    for rule in role.get("rules") or ():
-        if rule.get("nonResourceURLs"):
-            return ()
-        rights += _of_rule(rule, namespace)
-        if len(rights) > MAX_RULES:
-            return ()
-    return tuple(rights)
-
-
-def _of_rule(rule: dict[str, Any], namespace: str) -> Iterator[Right]:
-    names = rule.get("resourceNames") or [""]
-    groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
-    for verb, group, plural, name in product(rule.get("verbs") or (), groups, resources, names):
-        kind = Kind(group, "", plural, "", namespaced=bool(namespace))
-        yield Right(verb, kind, namespace, name)
+    gives = rules_of(role) if role is not None else None
+    return Need(Right(verb, kind, namespace), (by_name,), why, gives)
