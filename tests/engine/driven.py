@@ -46,15 +46,26 @@ def main() -> None:
     asyncio.run(drive(arguments))
 
 
+class Counted(Lease):
+    """A Lease that counts how often something was written under it."""
+
+    sent = 0
+
+    def check(self) -> None:
+        """Before each write."""
+        super().check()
+        Counted.sent += 1
+
+
 async def drive(arguments: argparse.Namespace) -> None:
     """Drive the cluster."""
-    written = 0
+    written, sent_before = 0, 0
     seconds: float = arguments.lease
-    vars(session)["Lease"] = partial(Lease, duration_s=seconds, renew_s=seconds / 4)
+    vars(session)["Lease"] = partial(Counted, duration_s=seconds, renew_s=seconds / 4)
     vars(connection)["__version__"] += arguments.agent
 
     async def on_write(write: Write) -> None:
-        nonlocal written
+        nonlocal written, sent_before
         written += 1
         here = bool(arguments.kill_at) and arguments.kill_at in write.path
         if written == arguments.kill_after or here:
@@ -62,6 +73,7 @@ async def drive(arguments: argparse.Namespace) -> None:
             sys.stdout.flush()
             os._exit(KILLED)
         if written == arguments.stop_after:
+            sent_before = Counted.sent
             os.kill(os.getpid(), signal.SIGSTOP)
 
     async with open_engine(arguments.home, on_write=on_write) as engine:
@@ -79,6 +91,7 @@ async def drive(arguments: argparse.Namespace) -> None:
                 if not missing:
                     break
     sys.stdout.write(f"writes: {written}\n")
+    sys.stdout.write(f"sent later: {Counted.sent - sent_before}\n")
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ async def _cut_anew(run: Run) -> PointManifest:
                 or run.status.attempt >= ATTEMPTS
             ):
                 raise
-            await discard_attempt(run.drive, origin=origin_of(run))
+            await discard_attempt(run.drive, origin=origin_of(run), claims=_claims_of(run))
 
 
 async def _cut_once(run: Run) -> PointManifest:
@@ -167,6 +167,11 @@ async def _cut_once(run: Run) -> PointManifest:
         claims = [raw for raw in await client.list(CLAIMS, application) if decide(raw).take]
         found = await cuttable_claims(drive, claims)
         run.refuse(found.blockers, code="cut.refused")
+        run.set_volumes(
+            VolumeProgress(pvc=claim["metadata"]["name"], state="waiting")
+            for claim, _ in found.targets
+        )
+        await run.write()  # what will be cut is in the record before it is
         taken_at = await drive.now()
         volumes = await cut_volumes(drive, found.targets, origin=origin)
         for failure in await freeze.thaw():
@@ -290,8 +295,12 @@ async def _manifest(run: Run) -> PointManifest:
 
 async def _discard_attempts(run: Run) -> None:
     for attempt in range(1, run.status.attempt + 1):
-        await discard_attempt(run.drive, origin=origin_of(run, attempt))
+        await discard_attempt(run.drive, origin=origin_of(run, attempt), claims=_claims_of(run))
     await _delete_manifests(run.drive, point_of(run))
+
+
+def _claims_of(run: Run) -> list[str]:
+    return [volume.pvc for volume in run.status.volumes]
 
 
 async def _delete_manifests(drive: Drive, point: str) -> None:

@@ -40,7 +40,7 @@ from console.engine.plan.snapshots import (
 from console.engine.volumes.releasing import release
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from console.engine.model.kinds import Kind, RawObject
     from console.engine.plan.snapshots import Origin
@@ -122,8 +122,13 @@ async def adopt(drive: Drive, volume: VolumeArtifact, *, origin: Origin) -> None
     await _delete_original(drive, original, handle, origin=origin, name=name)
 
 
-async def discard_attempt(drive: Drive, *, origin: Origin) -> None:
-    """Throw one attempt away whole, by name: its snapshots never became a point."""
+async def discard_attempt(drive: Drive, *, origin: Origin, claims: Iterable[str] = ()) -> None:
+    """Throw one attempt away whole, by name: its snapshots never became a point.
+
+    Args:
+        claims: What was cut: a snapshot that went with its namespace left a content behind,
+            which nothing but their names tells apart.
+    """
     labels = f"{LABEL_ACTION_UID}={origin.action_uid},{LABEL_ATTEMPT}={origin.attempt}"
     try:
         contents = {raw["metadata"]["name"]: raw for raw in await _adopted(drive, labels)}
@@ -137,6 +142,11 @@ async def discard_attempt(drive: Drive, *, origin: Origin) -> None:
         await _delete(drive, SNAPSHOTS, snapshot)
     for snapshot in await drive.client.list(SNAPSHOTS, WORKERS_NAMESPACE, labels=labels):
         await _delete(drive, SNAPSHOTS, snapshot)
+    cut = {origin.name("cut", claim) for claim in claims}
+    for content in await drive.client.list(SNAPSHOT_CONTENTS) if cut else ():
+        there = content["spec"].get("volumeSnapshotRef", {})
+        if there.get("namespace") == origin.application and there.get("name") in cut:
+            contents[content["metadata"]["name"]] = content
     for content in contents.values():
         await free_content(drive, content)
 
