@@ -32,6 +32,11 @@ def volume_tags(point: str, pvc: str) -> tuple[str, str, str]:
     return (OURS, point_tag(point), volume_tag(pvc))
 
 
+def copy_tags(copy: str) -> tuple[str, ...]:
+    """The tag of one copy of a volume that has no snapshot: two copies are two moments."""
+    return (f"copy={copy}",) if copy else ()
+
+
 def objects_tags(point: str) -> tuple[str, str, str]:
     """The tags of the snapshot of a point's objects; with it the point exists."""
     return (OURS, point_tag(point), OBJECTS)

@@ -74,6 +74,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
     hostname: str = "kubehaven"  # the cluster's
     interval: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 5.0  # seconds between counters
     marker: RepositoryMarker | None = None  # init
+    copy: str = ""  # backup: of a volume in use; a try that did not count is not taken up again
     parent_tags: tuple[str, ...] = ()  # backup: of the parent; none: those of the claim
     manifest: msgspec.Raw = msgspec.Raw()  # objects
     snapshot: str = ""  # restore

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from console.repository import back_up
-from console.repository.tags import OURS, parent_tags, volume_tags
+from console.repository.tags import OURS, copy_tags, parent_tags, volume_tags
 from console.worker.result import Result, failure, with_failures
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def back_volume_up(work: Work) -> Result:
     """Back the volume up; the snapshot that an earlier try made is handed back instead."""
     job = work.job
     repository = work.open()
-    tags = volume_tags(job.point, job.pvc)
+    tags = (*volume_tags(job.point, job.pvc), *copy_tags(job.copy))
     ours = list_ours(repository)
     made = newest(ours, tags)
     if made is not None:
