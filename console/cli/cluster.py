@@ -36,6 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     on_engine(verbs.add_parser("list", help="the clusters"), _list, cluster=False)
     prepare = verbs.add_parser("prepare", help="put our resources in, after showing each")
     prepare.add_argument("name", metavar="NAME")
+    prepare.add_argument(
+        "--allow-node-path",
+        action="store_true",
+        help="let workers read volumes that nothing can snapshot on their pods' nodes",
+    )
     how = prepare.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="only show what would be done")
     how.add_argument(
@@ -125,7 +130,8 @@ async def _prepare(session: Session) -> int:
         raise UsageError("--check goes with none of --output json, --dry-run and --print")
     if asked.print:
         return await _print(session)
-    plan = await session.engine.clusters.plan_prepare(asked.name)
+    node_path = asked.allow_node_path
+    plan = await session.engine.clusters.plan_prepare(asked.name, allow_node_path=node_path)
     if not session.json:
         print(*explain_prepare(plan), sep="\n")
     if asked.dry_run:
@@ -134,7 +140,9 @@ async def _prepare(session: Session) -> int:
         return DONE
     if any(item.verb in {"create", "update"} for item in plan.objects):
         await confirmed(session, f"prepare {asked.name} like this?")
-    done = await session.engine.clusters.prepare(asked.name, plan_hash=plan.hash)
+    done = await session.engine.clusters.prepare(
+        asked.name, plan_hash=plan.hash, allow_node_path=node_path
+    )
     if session.json:
         output.print_json(done)
         return DONE
@@ -149,7 +157,10 @@ async def _prepare(session: Session) -> int:
 
 
 async def _print(session: Session) -> int:
-    manifests = await session.engine.clusters.manifests(session.arguments.name)
+    asked = session.arguments
+    manifests = await session.engine.clusters.manifests(
+        asked.name, allow_node_path=asked.allow_node_path
+    )
     if session.json:
         output.print_json({"apiVersion": "v1", "kind": "List", "items": manifests.objects})
         return DONE

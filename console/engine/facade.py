@@ -98,13 +98,18 @@ class Clusters(Protocol):
     async def forget(self, name: str) -> None:
         """Forget a cluster here; nothing in the cluster changes."""
 
-    async def plan_prepare(self, name: str) -> PreparePlan:
-        """Every object that *prepare* would create or update; writes nothing."""
+    async def plan_prepare(self, name: str, *, allow_node_path: bool = False) -> PreparePlan:
+        """Every object that *prepare* would create or update; writes nothing.
 
-    async def manifests(self, name: str) -> Manifests:
+        With `allow_node_path`, workers may read volumes in use on their pods' nodes.
+        """
+
+    async def manifests(self, name: str, *, allow_node_path: bool = False) -> Manifests:
         """Every object that *prepare* wants there, for `kubectl apply`; writes nothing."""
 
-    async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
+    async def prepare(
+        self, name: str, *, plan_hash: str, allow_node_path: bool = False
+    ) -> PreparePlan:
         """Carry a shown plan out; refused when it is no longer true (code `plan.stale`).
 
         Local points that an earlier *remove* has kept are listed again.

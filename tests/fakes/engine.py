@@ -272,7 +272,7 @@ class DemoClusters:
         self._engine.note("clusters.forget", name)
         self._engine.drop_cluster(name)
 
-    async def plan_prepare(self, name: str) -> PreparePlan:
+    async def plan_prepare(self, name: str, *, allow_node_path: bool = False) -> PreparePlan:
         self._engine.cluster(name)
         kinds = ("policies", "locations", "backupactions", "exportactions", "restoreactions")
         crds = [f"{kind}.kubehaven.io" for kind in (*kinds, "restorepoints")]
@@ -304,12 +304,14 @@ class DemoClusters:
         ]
         return PreparePlan(cluster=name, objects=tuple(objects), hash="prepare-1")
 
-    async def manifests(self, name: str) -> Manifests:
+    async def manifests(self, name: str, *, allow_node_path: bool = False) -> Manifests:
         self._engine.cluster(name)
         one = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubehaven"}}
         return Manifests(cluster=name, objects=(one,))
 
-    async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
+    async def prepare(
+        self, name: str, *, plan_hash: str, allow_node_path: bool = False
+    ) -> PreparePlan:
         self._engine.note("clusters.prepare", name, plan_hash)
         row = self._engine.cluster(name)
         self._engine.put_cluster(msgspec.structs.replace(row, engine="driving"))

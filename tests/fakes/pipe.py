@@ -238,14 +238,26 @@ class PipeClusters:
     async def forget(self, name: str) -> None:
         await self._call("clusters.forget", type(None), name)
 
-    async def plan_prepare(self, name: str) -> PreparePlan:
-        return await self._call("clusters.plan_prepare", PreparePlan, name)
+    async def plan_prepare(self, name: str, *, allow_node_path: bool = False) -> PreparePlan:
+        return await self._call(
+            "clusters.plan_prepare", PreparePlan, name, allow_node_path=allow_node_path
+        )
 
-    async def manifests(self, name: str) -> Manifests:
-        return await self._call("clusters.manifests", Manifests, name)
+    async def manifests(self, name: str, *, allow_node_path: bool = False) -> Manifests:
+        return await self._call(
+            "clusters.manifests", Manifests, name, allow_node_path=allow_node_path
+        )
 
-    async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
-        return await self._call("clusters.prepare", PreparePlan, name, plan_hash=plan_hash)
+    async def prepare(
+        self, name: str, *, plan_hash: str, allow_node_path: bool = False
+    ) -> PreparePlan:
+        return await self._call(
+            "clusters.prepare",
+            PreparePlan,
+            name,
+            plan_hash=plan_hash,
+            allow_node_path=allow_node_path,
+        )
 
     async def plan_remove(self, name: str, *, retire_local: bool = False) -> RemovePlan:
         return await self._call("clusters.plan_remove", RemovePlan, name, retire_local=retire_local)

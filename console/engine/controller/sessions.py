@@ -184,20 +184,24 @@ class ClustersGroup:
         self._sessions.book.forget(name)
         self._sessions.tell()
 
-    async def plan_prepare(self, name: str) -> PreparePlan:
+    async def plan_prepare(self, name: str, *, allow_node_path: bool = False) -> PreparePlan:
         """Every object that *prepare* would create or update; writes nothing."""
         session = await self._sessions.connected(name)
-        return await plan_prepare(session.client, name)
+        return await plan_prepare(session.client, name, allow_node_path=allow_node_path)
 
-    async def manifests(self, name: str) -> Manifests:
+    async def manifests(self, name: str, *, allow_node_path: bool = False) -> Manifests:
         """Every object that *prepare* wants there, for `kubectl apply`; writes nothing."""
         session = await self._sessions.connected(name)
-        return await print_manifests(session.client, name)
+        return await print_manifests(session.client, name, allow_node_path=allow_node_path)
 
-    async def prepare(self, name: str, *, plan_hash: str) -> PreparePlan:
+    async def prepare(
+        self, name: str, *, plan_hash: str, allow_node_path: bool = False
+    ) -> PreparePlan:
         """Carry a shown plan out."""
         session = await self._sessions.connected(name)
-        plan = await prepare(session.client, name, plan_hash=plan_hash)
+        plan = await prepare(
+            session.client, name, plan_hash=plan_hash, allow_node_path=allow_node_path
+        )
         await session.connect()
         session.observe_ours()
         found = await join_local(session.client)  # what an earlier *remove* has kept

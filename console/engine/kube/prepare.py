@@ -17,7 +17,9 @@ from console.engine.aiokit import Backoff
 from console.engine.errors import NotFound, PlanError
 from console.engine.kube.fitting import fitted, read_surroundings
 from console.engine.kube.manifests import ANNOTATION_VERSION, is_newer, wanted
+from console.engine.kube.node_path import with_node_path
 from console.engine.model import kinds
+from console.engine.model.names import NAMESPACE, SETTINGS
 from console.engine.model.views import Manifests, PlannedObject, PreparePlan
 
 if TYPE_CHECKING:
@@ -92,13 +94,18 @@ def _row(one: Draft, *, verb: Verb, reason: str) -> PlannedObject:
     )
 
 
-async def plan_prepare(client: KubeClient, cluster: str) -> PreparePlan:
+async def plan_prepare(
+    client: KubeClient, cluster: str, *, allow_node_path: bool = False
+) -> PreparePlan:
     """What `prepare` would do now; writes nothing.
+
+    Args:
+        allow_node_path: Also let workers read volumes in use on their pods' nodes.
 
     Raises:
         PlanError: `prepare.newer`.
     """
-    return shown(cluster, await _look(client))
+    return shown(cluster, await _look(client, allow_node_path=allow_node_path))
 
 
 def printed(cluster: str, drafts: tuple[Draft, ...], served: set[Kind]) -> Manifests:
@@ -120,17 +127,22 @@ def printed(cluster: str, drafts: tuple[Draft, ...], served: set[Kind]) -> Manif
     return Manifests(cluster=cluster, objects=tuple(objects), left_out=tuple(left_out))
 
 
-async def print_manifests(client: KubeClient, cluster: str) -> Manifests:
+async def print_manifests(
+    client: KubeClient, cluster: str, *, allow_node_path: bool = False
+) -> Manifests:
     """Every object that `prepare` wants in this cluster, for `kubectl apply`; writes nothing.
 
     Raises:
         PlanError: `prepare.newer`.
     """
     served = {one.kind for one in await client.discover()}
-    return printed(cluster, await _look(client, served), served)
+    drafts = await _look(client, served, allow_node_path=allow_node_path)
+    return printed(cluster, drafts, served)
 
 
-async def prepare(client: KubeClient, cluster: str, *, plan_hash: str) -> PreparePlan:
+async def prepare(
+    client: KubeClient, cluster: str, *, plan_hash: str, allow_node_path: bool = False
+) -> PreparePlan:
     """Carry a shown plan out; safe to call again after it broke off anywhere.
 
     Returns:
@@ -141,7 +153,7 @@ async def prepare(client: KubeClient, cluster: str, *, plan_hash: str) -> Prepar
 
     Cancel: what was applied stays; the next plan holds the rest.
     """
-    drafts = await _look(client)
+    drafts = await _look(client, allow_node_path=allow_node_path)
     plan = shown(cluster, drafts)
     if plan.hash != plan_hash:
         raise PlanError(
@@ -164,7 +176,9 @@ async def prepare(client: KubeClient, cluster: str, *, plan_hash: str) -> Prepar
     return plan
 
 
-async def _look(client: KubeClient, served: set[Kind] | None = None) -> tuple[Draft, ...]:
+async def _look(
+    client: KubeClient, served: set[Kind] | None = None, *, allow_node_path: bool
+) -> tuple[Draft, ...]:
     if served is None:
         served = {one.kind for one in await client.discover()}
     surroundings = await read_surroundings(client, served)
@@ -178,7 +192,8 @@ async def _look(client: KubeClient, served: set[Kind] | None = None) -> tuple[Dr
         for one, answer in zip(asked, answers, strict=True)
         if answer is not None
     }
-    return draft(objects, live, served)
+    settings = live.get((kinds.SETTINGS.resource, NAMESPACE, SETTINGS))
+    return draft(with_node_path(objects, settings, asked=allow_node_path), live, served)
 
 
 async def _apply(client: KubeClient, one: Draft) -> None:

@@ -97,11 +97,22 @@ class WorkerSettings(Record, frozen=True, kw_only=True):
     memory: str = "400Mi"
 
 
+class NodePathSettings(Record, frozen=True, kw_only=True):
+    """Whether a worker may read a volume in use on its pod's node, from the kubelet's folder.
+
+    Only where nothing else is possible; `kubehaven-workers` has to admit hostPath volumes then.
+    """
+
+    allowed: bool = False
+    kubeletDirectory: str = "/var/lib/kubelet"
+
+
 class SettingsSpec(Record, frozen=True, kw_only=True):
     """Settings of a cluster; one object, `default`."""
 
     slots: Slots = Slots()
     workers: WorkerSettings = WorkerSettings()
+    nodePath: NodePathSettings = NodePathSettings()
     snapshotDeadlineSeconds: int = 600  # until a snapshot is taken
     readBackExports: Literal["first", "always"] = "first"  # of an application, per location
     snapshotReadySeconds: int = 3600  # until a snapshot that was taken can be read

@@ -16,6 +16,7 @@ from console.engine.kube.manifests import (
     ANNOTATION_VERSION,
     wanted,
 )
+from console.engine.kube.node_path import with_node_path
 from console.engine.kube.prepare import draft, printed, shown
 from console.engine.model import kinds
 from console.engine.model.intent import Settings, SettingsSpec
@@ -89,6 +90,36 @@ def test_changes_are_said_in_words(live: Live) -> None:
 def test_settings_are_the_users_once_they_are_there(live: Live) -> None:
     live["settings.kubehaven.io", "kubehaven", "default"]["spec"] = {"slots": {"jobs": 1}}
     assert {one.verb for one in draft(ALL, live, SERVED)} == {"keep"}
+
+
+def test_node_paths_are_off_until_asked_for_and_then_stay(live: Live) -> None:
+    settings = live["settings.kubehaven.io", "kubehaven", "default"]
+    settings["spec"] |= {"slots": {"jobs": 2}, "nodePath": {"kubeletDirectory": "/data/kubelet"}}
+    assert with_node_path(ALL, settings, asked=False) == ALL
+    asked = draft(with_node_path(ALL, settings, asked=True), live, SERVED)
+    changed = {one.wanted.name: one for one in asked if one.verb != "keep"}
+    assert changed.keys() == {"kubehaven-workers", "default"}
+    assert changed["default"].changes == ("spec.nodePath.allowed is added",)
+    spec = changed["default"].wanted.obj["spec"]
+    assert spec == settings["spec"] | {
+        "nodePath": {"allowed": True, "kubeletDirectory": "/data/kubelet"}
+    }
+    labels = changed["kubehaven-workers"].wanted.obj["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
+    for one in changed.values():
+        live[key(one.wanted)] = copy.deepcopy(one.wanted.obj)
+    settings = live["settings.kubehaven.io", "kubehaven", "default"]
+    for again in (False, True):
+        later = draft(with_node_path(ALL, settings, asked=again), live, SERVED)
+        assert {one.verb for one in later} == {"keep"}
+    settings["spec"]["nodePath"]["allowed"] = False
+    closed = draft(with_node_path(ALL, settings, asked=False), live, SERVED)
+    assert [one.wanted.name for one in closed if one.verb != "keep"] == ["kubehaven-workers"]
+
+
+def test_a_new_cluster_may_be_prepared_with_node_paths() -> None:
+    made = {one.name: one.obj for one in with_node_path(ALL, None, asked=True)}
+    assert decode(made["default"], Settings).spec.nodePath.allowed
 
 
 def test_the_shipped_settings_are_the_structs() -> None:
