@@ -246,7 +246,16 @@ def _object(item: PlannedObject) -> str:
 
 def _point_volume(volume: PointVolumeView) -> str:
     data = f", {size(volume.logical_size)} of data" if volume.logical_size >= 0 else ""
-    return f"{visible(volume.pvc)}  {size(volume.size)}{data}"
+    return f"{visible(volume.pvc)}  {size(volume.size)}{data}{copied(volume)}"
+
+
+def copied(volume: PointVolumeView) -> str:
+    """What is to be known of a volume that nothing can snapshot; empty for all others."""
+    if volume.crash_consistent:
+        return ""
+    if not volume.copied_at:
+        return ", no data here: nothing can snapshot it, an export copies it"
+    return f", not crash-consistent: copied from {visible(volume.copied_at)} on"
 
 
 def _between(start: str, end: str, now: datetime) -> str:

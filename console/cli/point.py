@@ -11,7 +11,7 @@ from msgspec import to_builtins
 
 from console.cli import output
 from console.cli.exits import DONE, FAILED, PARTIAL
-from console.cli.explain import explain_retire
+from console.cli.explain import copied, explain_retire
 from console.cli.follow import add_wait, follow_or_name
 from console.cli.offline import add_place_options, here_or_there
 from console.cli.session import Session, confirmed, no_verb, on_engine
@@ -122,7 +122,7 @@ def _cells(row: PointView) -> tuple[str, ...]:
         row.name,
         row.application,
         row.kind,
-        row.state,
+        row.state if row.crash_consistent else f"{row.state}, not crash-consistent",
         output.age(row.taken_at),
         row.location,
         output.size(row.logical_size),
@@ -158,7 +158,8 @@ def _lines(point: PointView, now: datetime) -> list[str]:
         lines.append("  not bound to a RestorePoint in the application's namespace")
     for volume in point.volumes:
         data = f"{output.size(volume.logical_size)} of data"
-        lines.append(output.visible(f"  volume {volume.pvc}  {output.size(volume.size)}, {data}"))
+        what = f"{volume.pvc}  {output.size(volume.size)}, {data}{copied(volume)}"
+        lines.append(output.visible(f"  volume {what}"))
     return lines
 
 

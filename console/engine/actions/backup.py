@@ -173,7 +173,7 @@ async def _cut_once(run: Run) -> PointManifest:
         )
         await run.write()  # what will be cut is in the record before it is
         taken_at = await drive.now()
-        volumes = await cut_volumes(drive, found.targets, origin=origin)
+        taken = await cut_volumes(drive, found.targets, origin=origin)
         for failure in await freeze.thaw():
             run.fail(failure)
     run.set_volumes(
@@ -183,9 +183,9 @@ async def _cut_once(run: Run) -> PointManifest:
             bytesDone=volume.snapshot.restoreSize if volume.snapshot else 0,
             state="done",
         )
-        for volume in volumes
+        for volume in taken
     )
-    for failure in map(failure_of, found.empty):
+    for failure in map(failure_of, found.told):
         run.fail(failure)
     sealed = await _seal_objects_of(run, application)
     content = await find_content(client, origin.point)
@@ -200,8 +200,8 @@ async def _cut_once(run: Run) -> PointManifest:
         actionTime=taken_at,
         expiresAt=run.action.spec.expiresAt,
         createdBy=f"kubehaven {__version__}",
-        cut=cut_of(volumes, attempt=origin.attempt),
-        volumes=volumes,
+        cut=cut_of(taken, attempt=origin.attempt),
+        volumes=(*taken, *found.without),
         objectCount=sealed.objects,
         objectBytes=sealed.size,
         packs=tuple(pack.digest for pack in sealed.packs),

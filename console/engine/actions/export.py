@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from console.engine.actions.copying import check_sources, copy_volume, origin_of
 from console.engine.actions.repository_jobs import JobTarget, created_target
 from console.engine.actions.run import ActionRun, StepSpec
 from console.engine.catalog import local
@@ -24,7 +25,6 @@ from console.engine.catalog.contents import (
 )
 from console.engine.errors import EngineError, WorkerFailed
 from console.engine.model.kinds import (
-    CLAIMS,
     RESTORE_POINT_CONTENTS,
     RESTORE_POINTS,
     SECRETS,
@@ -34,7 +34,6 @@ from console.engine.model.names import (
     LABEL_APP_NAMESPACE,
     LABEL_EXPORT_PROFILE,
     NAMESPACE,
-    WORKERS_NAMESPACE,
     exported_content_name,
 )
 from console.engine.model.points import (
@@ -42,16 +41,14 @@ from console.engine.model.points import (
     RestorePointContent,
     RestorePointContentSpec,
     RestorePointContentStatus,
-    VolumeArtifact,
 )
-from console.engine.model.record import ExportAction, Failure, NamedRef, PointRef, VolumeProgress
+from console.engine.model.record import ExportAction, NamedRef, PointRef, VolumeProgress
 from console.engine.model.wire import decode, encode
 from console.engine.plan.claims import check_export
 from console.engine.plan.jobs import PackSource, pack_copy
-from console.engine.plan.snapshots import Origin
 from console.engine.volumes.cutting import ensure
-from console.engine.volumes.handover import let_volume_go, make_work_claim
-from console.engine.volumes.jobs import WorkerCounters, WorkerResult, clean_up, run_job
+from console.engine.volumes.jobs import clean_up, run_job
+from console.engine.volumes.twins import drop_twins
 from console.repository import Damage
 from console.repository.location_keys import repository_path
 
@@ -72,6 +69,7 @@ async def make_repository(run: Run) -> str:
             raise EngineError(
                 blocker.message, subject=blocker.object, hint=blocker.hint, code=blocker.code
             )
+    await check_sources(run, content)
     target = await _target(run, content)
     return f"{target.location.url}/{target.path}"
 
@@ -87,6 +85,7 @@ async def copy_volumes(run: Run) -> str:
             pvc=volume.pvc,
             bytesTotal=volume.snapshot.restoreSize if volume.snapshot else 0,
             state="waiting",
+            copiedAt=run.volume(volume.pvc).copiedAt,
         )
         for volume in content.status.volumes
     )
@@ -94,7 +93,7 @@ async def copy_volumes(run: Run) -> str:
         async with asyncio.TaskGroup() as group:
             for volume in content.status.volumes:
                 if not run.volume(volume.pvc).snapshot:
-                    group.create_task(_copy_volume(run, target, volume))
+                    group.create_task(copy_volume(run, target, content, volume))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     stored = sum(v.bytesStored for v in run.status.volumes)
@@ -162,7 +161,7 @@ async def _read_back(
     content = await _content(run)
     request = target.request(
         "verify",
-        origin=_origin(run, content),
+        origin=origin_of(run, content),
         step="verify",
         subject="repository",
         job={"readData": True},
@@ -196,7 +195,7 @@ async def _objects_snapshot(run: Run) -> str:
 
 async def clean(run: Run) -> str:
     """Nothing of this action stays in the workers' namespace."""
-    await clean_up(run.drive, run.uid)
+    await _clean_up(run)
     return ""
 
 
@@ -205,7 +204,7 @@ async def discard(run: Run) -> bool:
 
     True when the copy is a point already.
     """
-    await clean_up(run.drive, run.uid)
+    await _clean_up(run)
     client, named = run.drive.client, run.status.restorePointContent
     labels = f"{LABEL_ACTION_UID}={run.uid},{LABEL_EXPORT_PROFILE}"
     for raw in await client.list(RESTORE_POINT_CONTENTS, labels=labels):
@@ -214,6 +213,12 @@ async def discard(run: Run) -> bool:
             await client.delete(RESTORE_POINT_CONTENTS, meta["name"], uid=meta["uid"])
     there = await find_content(client, named.name) if named is not None else None
     return there is not None and there.status.state != "Damaged"
+
+
+async def _clean_up(run: Run) -> None:
+    await clean_up(run.drive, run.uid)
+    if any(volume.copiedAt for volume in run.status.volumes):
+        await drop_twins(run.drive, run.uid)
 
 
 STEPS: tuple[StepSpec[ExportAction], ...] = (
@@ -247,12 +252,6 @@ async def _content(run: Run) -> RestorePointContent:
     return content
 
 
-def _origin(run: Run, content: RestorePointContent) -> Origin:
-    return Origin(
-        action_uid=run.uid, point=content.spec.id, application=content.spec.application.namespace
-    )
-
-
 async def _target(run: Run, content: RestorePointContent) -> JobTarget:
     if "target" not in run.memo:
         application = content.spec.application
@@ -260,76 +259,11 @@ async def _target(run: Run, content: RestorePointContent) -> JobTarget:
             run.drive,
             run.action.spec.profile.name,
             repository_path(content.spec.clusterUID, application.namespace),
-            origin=_origin(run, content),
+            origin=origin_of(run, content),
             namespace_uid=application.namespaceUID,
         )
     target: JobTarget = run.memo["target"]
     return target
-
-
-async def _copy_volume(run: Run, target: JobTarget, volume: VolumeArtifact) -> None:
-    content = await _content(run)
-    origin = _origin(run, content)
-    claim = await make_work_claim(run.drive, volume, origin=origin, step="clone")
-    request = target.request(
-        "backup",
-        origin=origin,
-        step="backup",
-        subject=volume.pvc,
-        job={"pvc": volume.pvc, "hostname": content.spec.clusterUID},
-        claim=claim,
-    )
-
-    async def on_counters(counters: WorkerCounters) -> None:
-        await run.set_volume(progress_of(run.volume(volume.pvc), counters))
-
-    label = f"export of {content.spec.application.name}/{volume.pvc}"
-    await run.set_volume(msgspec.structs.replace(run.volume(volume.pvc), state="running"))
-    result = await run_job(run.drive, request, work="export", label=label, on_counters=on_counters)
-    note_failures(run, volume.pvc, result)
-    await run.set_volume(finished(run.volume(volume.pvc), result), force=True)
-    # the clone has served; its snapshot and the point stay
-    made = await run.drive.client.find(CLAIMS, claim, WORKERS_NAMESPACE)
-    if made is not None:
-        await let_volume_go(run.drive, made)
-        uid = made["metadata"]["uid"]
-        await run.drive.client.delete(CLAIMS, claim, WORKERS_NAMESPACE, uid=uid)
-
-
-def progress_of(volume: VolumeProgress, counters: WorkerCounters) -> VolumeProgress:
-    """A volume's progress with what the worker said last; never going back."""
-    return msgspec.structs.replace(
-        volume,
-        state="running",
-        bytesTotal=counters.bytes_total or volume.bytesTotal,
-        bytesDone=max(volume.bytesDone, counters.bytes_done),
-        bytesStored=max(volume.bytesStored, counters.bytes_stored),
-        filesTotal=counters.files_total,
-        filesDone=counters.files_done,
-    )
-
-
-def finished(volume: VolumeProgress, result: WorkerResult) -> VolumeProgress:
-    """A volume's progress at its end."""
-    return msgspec.structs.replace(
-        volume,
-        state="done",
-        bytesTotal=result.bytes_done,
-        bytesDone=result.bytes_done,
-        bytesStored=result.bytes_stored,
-        filesTotal=result.files_done,
-        filesDone=result.files_done,
-        snapshot=result.snapshot,
-    )
-
-
-def note_failures(run: ActionRun[ExportAction], pvc: str, result: WorkerResult) -> None:
-    """Files that a worker could not carry are failures of the action: its outcome is Partial."""
-    for failed in result.failures:
-        run.fail(Failure(code=failed.code, message=failed.message, object=f"{pvc}:{failed.path}"))
-    rest = result.failures_total - len(result.failures)
-    if rest > 0:
-        run.fail(Failure(code="worker.more", message=f"and {rest} more files", object=pvc))
 
 
 def _exported_manifest(run: Run, content: RestorePointContent) -> PointManifest:
@@ -343,6 +277,7 @@ def _exported_manifest(run: Run, content: RestorePointContent) -> PointManifest:
                 repositorySnapshot=progress.snapshot,
                 logicalSize=progress.bytesDone,
                 physicalSize=progress.bytesStored,
+                copiedAt=progress.copiedAt,
             )
         )
     status = content.status
@@ -373,7 +308,7 @@ async def _objects_request(
             subject=f"RestorePointContent {content.metadata.name}",
             code="point.damaged",
         )
-    origin = _origin(run, content)
+    origin = origin_of(run, content)
     bare = target.request(
         "objects",
         origin=origin,

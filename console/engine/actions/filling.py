@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from console.engine.actions.export import finished, progress_of
+from console.engine.actions.copying import finished, progress_of
 from console.engine.actions.repository_jobs import WIRE_VERSION, existing_target
 from console.engine.model.names import WORKERS_NAMESPACE
 from console.engine.model.record import Failure, RestoreAction

@@ -45,7 +45,7 @@ CLONE, HANDOVER, FILES = "volume.clone", "volume.handover", "volume.files"
 STEPS = (WRITE, SNAPSHOT, ADOPT, CLONE, HANDOVER, FILES)
 
 # a class that can't snapshot is no fault of the cluster; its volumes can't be backed up, though
-_NO_SNAPSHOT = {"claim.no_snapshot", "snapshot.no_crds"}
+_NO_SNAPSHOT = {"claim.copied_by_export", "claim.no_snapshot", "snapshot.no_crds"}
 
 
 @dataclass
@@ -105,7 +105,7 @@ class ClassCheck:
 
     async def _snapshot(self) -> Verdict:
         found = await cuttable_claims(self.drive, [self.claim])
-        for blocker in (*found.blockers, *found.empty):
+        for blocker in (*found.blockers, *found.told):
             words = (blocker.message, blocker.hint, blocker.code)
             none = blocker.code in _NO_SNAPSHOT
             return Verdict("warning", *words) if none else Verdict("failed", *words)

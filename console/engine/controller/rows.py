@@ -128,6 +128,8 @@ def point_view(cluster: str, content: RestorePointContent, *, uid: str) -> Point
                 size=volume.size,
                 logical_size=volume.logicalSize,
                 physical_size=volume.physicalSize,
+                crash_consistent=volume.crashConsistent,
+                copied_at=volume.copiedAt,
             )
             for volume in status.volumes
         ),

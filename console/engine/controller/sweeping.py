@@ -30,12 +30,14 @@ from console.engine.model.names import (
     WORKERS_NAMESPACE,
 )
 from console.engine.model.record import BackupAction, RestoreAction, RetireAction
+from console.engine.plan.copies import TWIN
 from console.engine.plan.raw import annotations_of, labels_of, name_of, part, text
 from console.engine.plan.sweep_plan import SweepFacts, plan_sweep
 from console.engine.volumes.cutting import free_content
 from console.engine.volumes.handover import give_policy_back
 from console.engine.volumes.jobs import delete_job
 from console.engine.volumes.swapping import release
+from console.engine.volumes.twins import drop_twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -123,6 +125,7 @@ async def _facts(client: KubeClient, actions: list[Action]) -> SweepFacts:
         working=tuple(await _working(client)),
         snapshots=tuple(await _snapshots(client, kinds.SNAPSHOTS, ours=True)),
         snapshot_contents=tuple(await _snapshots(client, kinds.SNAPSHOT_CONTENTS)),
+        twins=tuple(await client.list(kinds.VOLUMES, labels=f"{LABEL_ROLE}={TWIN}")),
         volumes=tuple(volumes),
         claims=tuple(await _claims_of(client, volumes)),
         kept=tuple(await client.list(kinds.VOLUMES, labels=f"{LABEL_ROLE}={ROLE_UNDO}")),
@@ -201,6 +204,8 @@ async def _remove(drive: Drive, leftover: Leftover) -> bool:
             await set_state(drive.client, content, "Damaged", leftover.reason)
     elif leftover.verb == "complete":
         await _complete(drive.client, leftover.name)
+    elif kind == kinds.VOLUMES:
+        await drop_twin(drive, there)
     elif kind == kinds.JOBS:
         await delete_job(drive, leftover.name)
     else:

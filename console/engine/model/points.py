@@ -48,7 +48,9 @@ class VolumeArtifact(Record, frozen=True, kw_only=True):
     repositorySnapshot: str = ""  # exported points: id of the volume's snapshot
     logicalSize: int = 0
     physicalSize: int = 0
-    crashConsistent: bool = True
+    crashConsistent: bool = True  # false: copied while it may have been written to
+    claimUID: str = ""  # of a claim that no snapshot could be taken of: an export copies that one
+    copiedAt: str = ""  # when an export began to copy it; long after the objects, perhaps
 
 
 class Cut(Record, frozen=True, kw_only=True):

@@ -226,6 +226,7 @@ class VolumeProgress(Record, frozen=True, kw_only=True):
     filesTotal: int = 0
     state: Literal["", "waiting", "running", "done", "failed"] = ""
     snapshot: str = ""  # export: id of the volume's snapshot in the repository
+    copiedAt: str = ""  # export without a snapshot of the storage: when the copy began
 
 
 class Failure(Record, frozen=True, kw_only=True):

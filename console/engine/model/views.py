@@ -110,6 +110,8 @@ class PointVolumeView(View, frozen=True, kw_only=True):
     size: int
     logical_size: int = -1
     physical_size: int = -1
+    crash_consistent: bool = True  # false: nothing can snapshot it
+    copied_at: str = ""  # when an export began to copy such a one; empty: its data is not here
 
 
 class PointView(View, frozen=True, kw_only=True):
@@ -131,6 +133,11 @@ class PointView(View, frozen=True, kw_only=True):
     bound: bool = False
     reason: str = ""
     origin: str = ""  # uid of the cluster that it was taken on, where that is another one
+
+    @property
+    def crash_consistent(self) -> bool:
+        """Whether the data of all its volumes is of one moment, but for what was in memory."""
+        return all(volume.crash_consistent for volume in self.volumes)
 
     @property
     def key(self) -> str:

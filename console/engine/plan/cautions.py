@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from console.engine.model.kinds import RawObject
+    from console.engine.model.points import RestorePointContent
     from console.engine.plan.draft import RestoreContext
     from console.engine.plan.facts import LiveFacts
 
@@ -55,6 +56,19 @@ def warnings(
             found += _about_hosts(obj)
             found += _about_names(obj, context.source_namespace)
     return tuple(found)
+
+
+def about_copies(point: RestorePointContent) -> Iterator[Blocker]:
+    """Volumes that were copied while they may have been written to."""
+    for volume in point.status.volumes:
+        if not volume.crashConsistent and volume.repositorySnapshot:
+            yield Blocker(
+                code="restore.not_crash_consistent",
+                message=f"nothing can snapshot it: it was copied from {volume.copiedAt} on, while "
+                f"it may have been written to, and the objects are of {point.status.actionTime}",
+                object=f"PersistentVolumeClaim {volume.pvc}",
+                hint="check the application's data after the restore",
+            )
 
 
 _KNOWN_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})

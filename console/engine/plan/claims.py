@@ -152,6 +152,13 @@ def check_export(volume: VolumeArtifact) -> Blocker | None:
     )
 
 
+def no_snapshot(refusal: Blocker, copy: Blocker) -> Blocker:
+    """A claim that can be neither snapshotted nor copied as it is."""
+    return msgspec.structs.replace(
+        refusal, code=copy.code, message=f"{refusal.message}; {copy.message}", hint=copy.hint
+    )
+
+
 def _no_snapshot(claim: RawObject, why: str) -> Blocker:
     modes = part(claim, "spec").get("accessModes") or []
     if _ONE in modes:

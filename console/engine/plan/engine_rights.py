@@ -98,6 +98,16 @@ def export_engine_needs() -> tuple[Need, ...]:
     return once(map(Need, rights))
 
 
+def copy_engine_needs(application: str) -> tuple[Need, ...]:
+    """To copy an application's volumes that have no snapshot: by a twin, or on its pod's node."""
+    rights = [
+        *(Right(verb, VOLUMES) for verb in ("get", "list", "create", "delete")),
+        Right("get", CLAIMS, application),
+        Right("list", PODS, application),
+    ]
+    return once(map(Need, rights))
+
+
 def retire_engine_needs(*, local: bool, exported: bool) -> tuple[Need, ...]:
     """To free points: local ones lose their snapshots, exported ones are a worker's work."""
     rights = [Right("update", _POINT_STATUS)]

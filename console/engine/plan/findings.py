@@ -45,6 +45,14 @@ def about_point(point: RestorePointContent, claims: Collection[str]) -> Iterator
                 object=f"PersistentVolumeClaim {volume.pvc}",
                 hint="the point is damaged; choose another one",
             )
+        elif point.spec.kind == "local" and volume.claimUID and not volume.snapshot:
+            yield Blocker(
+                code="point.data_exported_only",
+                message="no snapshot is possible of this claim: this point has it without its "
+                "data, only an exported copy of the point has that",
+                object=f"PersistentVolumeClaim {volume.pvc}",
+                hint="restore the exported copy; see kubehaven point list",
+            )
         elif not volume.snapshot and not volume.repositorySnapshot:
             yield Blocker(
                 code="point.data_missing",

@@ -79,6 +79,7 @@ class WorkerRequest:
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)  # none: place, own
     claim: str = ""  # in kubehaven-workers: the volume to read, to fill, or only to mount (place)
     block: bool = False  # the claim is a block volume: a device, which nothing mounts
+    node_path: str = ""  # in place of a claim: a volume as the kubelet has mounted it, to read
     folder: str = ""  # a FileStore's path, the same on every node
     packs: tuple[PackSource, ...] = ()
     placement: Placement = ANYWHERE
@@ -210,11 +211,14 @@ def _pod_spec(request: WorkerRequest, settings: WorkerSettings) -> dict[str, Any
         spec["imagePullSecrets"] = [{"name": name} for name in settings.imagePullSecrets]
     if settings.priorityClassName:
         spec["priorityClassName"] = settings.priorityClassName
-    return spec | _placed(request.placement, settings)
+    return spec | _placed(request, settings)
 
 
-def _placed(placement: Placement, settings: WorkerSettings) -> dict[str, Any]:
-    selector = {**settings.nodeSelector, **placement.node_selector}
+def _placed(request: WorkerRequest, settings: WorkerSettings) -> dict[str, Any]:
+    placement = request.placement
+    # a path on one node can't be read on those that workers are for
+    chosen = {} if request.node_path else settings.nodeSelector
+    selector = {**chosen, **placement.node_selector}
     tolerations = [*settings.tolerations, *placement.tolerations]
     placed: dict[str, Any] = {}
     if selector:
@@ -292,6 +296,9 @@ def _volumes(request: WorkerRequest) -> tuple[list[dict[str, Any]], list[dict[st
         claim = {"claimName": request.claim, "readOnly": request.command == "backup"}
         fixed = request.command in {"backup", "place"}
         found.append(("volume", {"persistentVolumeClaim": claim}, _VOLUME_DIR, fixed))
+    if request.node_path:
+        mounted = {"path": request.node_path, "type": "Directory"}
+        found.append(("volume", {"hostPath": mounted}, _VOLUME_DIR, True))
     if request.folder:
         folder = {"path": request.folder, "type": "Directory"}
         found.append(("location", {"hostPath": folder}, request.folder, False))

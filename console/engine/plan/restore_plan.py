@@ -19,7 +19,7 @@ from console.engine.model.points import VolumeArtifact
 from console.engine.model.quantity import quantity_bytes
 from console.engine.model.views import Blocker, PlannedObject, PointVolumeView, RestorePreview
 from console.engine.plan import findings
-from console.engine.plan.cautions import warnings
+from console.engine.plan.cautions import about_copies, warnings
 from console.engine.plan.facts import LiveClass, LiveFacts, LiveObject, served_by_kind
 from console.engine.plan.order import waves
 from console.engine.plan.owners import PlannedOwner, planned_owners
@@ -125,7 +125,10 @@ def plan_restore(
         *findings.about_point(point, with_data),
         *findings.about_namespace(context.target_namespace, live),
     )
-    cautions = warnings(stored, context=context, live=live, mapped=request.owner_map)
+    cautions = (
+        *about_copies(point),
+        *warnings(stored, context=context, live=live, mapped=request.owner_map),
+    )
     return msgspec.structs.replace(
         plan,
         blockers=(*found, *planner.blockers, *plan.swap.blockers, *_asked(request, with_data)),
@@ -155,6 +158,8 @@ def to_preview(plan: RestorePlan, *, cluster: str = "") -> RestorePreview:
                 size=volume.size,
                 logical_size=volume.artifact.logicalSize or -1,
                 physical_size=volume.artifact.physicalSize or -1,
+                crash_consistent=volume.artifact.crashConsistent,
+                copied_at=volume.artifact.copiedAt,
             )
             for volume in plan.volumes
         ),

@@ -52,6 +52,7 @@ class SweepFacts(msgspec.Struct, frozen=True, kw_only=True):
     working: tuple[RawObject, ...] = ()  # Jobs, claims and Secrets in kubehaven-workers
     snapshots: tuple[RawObject, ...] = ()  # our VolumeSnapshots, of all namespaces
     snapshot_contents: tuple[RawObject, ...] = ()  # all VolumeSnapshotContents
+    twins: tuple[RawObject, ...] = ()  # PersistentVolumes of ours, on the data of others
     volumes: tuple[RawObject, ...] = ()  # PersistentVolumes that we have set to Retain
     claims: tuple[RawObject, ...] = ()  # that such volumes are bound to
     kept: tuple[RawObject, ...] = ()  # PersistentVolumes that are kept for an undo
@@ -67,6 +68,7 @@ def plan_sweep(facts: SweepFacts) -> tuple[Leftover, ...]:
         *_volumes(facts),  # before their claims: with the claim gone nobody knows whose they are
         *_kept(facts),
         *_working(facts),
+        *_twins(facts),
         *_cuts(facts),
         *_manifests(facts),
         *_points(facts),
@@ -131,6 +133,13 @@ def _working(facts: SweepFacts) -> Iterator[Leftover]:
 def _of_check(raw: RawObject) -> bool:
     """Whether a check of the cluster made it: nothing of it ever becomes a point."""
     return str(labels_of(raw).get(LABEL_ACTION_UID, "")).startswith(CHECK_UID)
+
+
+def _twins(facts: SweepFacts) -> Iterator[Leftover]:
+    for twin in sorted(facts.twins, key=name_of):
+        if labels_of(twin).get(LABEL_ACTION_UID, "") not in facts.unfinished:
+            reason = f"{_ENDED}; the data belongs to another volume and stays"
+            yield _leftover(twin, "persistentvolumes", reason)
 
 
 def _cuts(facts: SweepFacts) -> Iterator[Leftover]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.engine.errors import AlreadyExists, Conflict, EngineError, NotFound
 from console.engine.model.kinds import (
+    PODS,
     SNAPSHOT_CLASSES,
     SNAPSHOT_CONTENTS,
     SNAPSHOTS,
@@ -27,7 +28,13 @@ from console.engine.model.names import (
 )
 from console.engine.model.points import Cut, SnapshotHandle, VolumeArtifact
 from console.engine.model.views import Blocker
-from console.engine.plan.claims import Snapshottable, check_claim, no_snapshots_known
+from console.engine.plan.claims import (
+    Snapshottable,
+    check_claim,
+    no_snapshot,
+    no_snapshots_known,
+)
+from console.engine.plan.copies import check_copy, said_later, source_of, without_snapshot
 from console.engine.plan.snapshots import (
     adopted_content,
     adopted_name,
@@ -54,31 +61,47 @@ class Cuttable(NamedTuple):
     """What a cut can take of an application's claims."""
 
     targets: list[tuple[RawObject, Snapshottable]]  # each with the class that snapshots it
-    empty: list[Blocker]  # claims that have no volume yet
+    without: list[VolumeArtifact]  # claims whose data an export has to copy
+    told: list[Blocker]  # claims that are in the point without data, and why
     blockers: list[Blocker]  # claims whose data could not be had: nothing may be cut
 
 
 async def cuttable_claims(drive: Drive, claims: Sequence[RawObject]) -> Cuttable:
-    """Look at each claim; our own copies of the classes are made."""
+    """Look at each claim of one namespace; our own copies of the classes are made."""
+    found = Cuttable([], [], [], [])
     if not claims:
-        return Cuttable([], [], [])
-    try:
-        classes = await drive.client.list(SNAPSHOT_CLASSES)
-    except NotFound:
-        return Cuttable([], [], [no_snapshots_known()])
+        return found
     volumes = {raw["metadata"]["name"]: raw for raw in await drive.client.list(VOLUMES)}
-    checked = [
-        (claim, check_claim(claim, volumes.get(claim["spec"].get("volumeName", "")), classes))
-        for claim in claims
-    ]
-    targets = [(claim, found) for claim, found in checked if isinstance(found, Snapshottable)]
-    refused = [found for _, found in checked if isinstance(found, Blocker)]
-    await _copy_classes(drive, classes, [how for _, how in targets])
-    return Cuttable(
-        targets,
-        empty=[blocker for blocker in refused if blocker.code == "claim.pending"],
-        blockers=[blocker for blocker in refused if blocker.code != "claim.pending"],
-    )
+    mine = [volumes.get(claim["spec"].get("volumeName", "")) for claim in claims]
+    classes = await _snapshot_classes(drive)
+    if classes is None and any(source_of(volume or {}) in {"", "csi"} for volume in mine):
+        return found._replace(blockers=[no_snapshots_known()])
+    for claim, volume in zip(claims, mine, strict=True):
+        checked = check_claim(claim, volume, classes or ())
+        if isinstance(checked, Snapshottable):
+            found.targets.append((claim, checked))
+        elif checked.code == "claim.pending":
+            found.told.append(checked)
+        elif checked.code == "claim.no_snapshot" and volume is not None:
+            pods = await drive.client.list(PODS, claim["metadata"]["namespace"])
+            how = check_copy(claim, volume, pods, node_path=drive.settings.nodePath)
+            if isinstance(how, Blocker):
+                found.blockers.append(no_snapshot(checked, how))
+            else:
+                found.without.append(without_snapshot(claim))
+                found.told.append(said_later(checked))
+        else:
+            found.blockers.append(checked)
+    await _copy_classes(drive, classes or (), [how for _, how in found.targets])
+    return found
+
+
+async def _snapshot_classes(drive: Drive) -> list[RawObject] | None:
+    """None: the cluster knows no snapshots."""
+    try:
+        return await drive.client.list(SNAPSHOT_CLASSES)
+    except NotFound:
+        return None
 
 
 async def cut_volumes(
@@ -89,6 +112,8 @@ async def cut_volumes(
     Raises:
         EngineError: `cut.late` after the deadline, `cut.failed` when a driver said no.
     """
+    if not claims:
+        return ()
     classes = await drive.client.list(SNAPSHOT_CLASSES)
     copies = {raw["metadata"]["name"]: class_copy(raw)["metadata"]["name"] for raw in classes}
     deadline = drive.settings.snapshotDeadlineSeconds

@@ -18,8 +18,11 @@ from console.engine.model.names import (
     ANNOTATION_RECLAIM_POLICY,
     ANNOTATION_RESTORED_BY,
     LABEL_ACTION_UID,
+    LABEL_ROLE,
     WORKERS_NAMESPACE,
 )
+from console.engine.plan.copies import TWIN
+from console.engine.plan.raw import labels_of
 from console.engine.plan.snapshots import target_claim, work_claim
 from console.engine.volumes.cutting import ensure
 from console.engine.volumes.waiting import last_words
@@ -248,6 +251,8 @@ async def _let_volume_go(drive: Drive, name: str, claim_uid: str) -> None:
     volume = await drive.client.find(VOLUMES, name)
     if volume is None or volume["spec"].get("claimRef", {}).get("uid") != claim_uid:
         return
+    if labels_of(volume).get(LABEL_ROLE) == TWIN:
+        return  # its data belongs to an application
     if volume["spec"].get("persistentVolumeReclaimPolicy") != "Delete":
         await patch_volume(drive, volume, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
 

@@ -117,7 +117,9 @@ _POINT_STATES: dict[str, str] = {
 
 def _point_state(point: PointView) -> Cell:
     state = _POINT_STATES[point.state]
-    return Cell(word(point.state), state=state, tooltip=fmt.visible(point.reason))
+    note = "" if point.crash_consistent else tr("not crash-consistent")
+    tooltip = fmt.visible(point.reason) or note
+    return Cell(word(point.state), note, state=state, tooltip=tooltip)
 
 
 def point_columns(color_of: ColorOf) -> Sequence[Column[PointView]]:

@@ -179,7 +179,15 @@ class PointsPage(Page):
 
 def _volume(volume: PointVolumeView) -> QWidget:
     size = max(volume.logical_size, 0) or volume.size
-    return item("hard-drive", fmt.visible(volume.pvc), "", fmt.size(size))
+    return item("hard-drive", fmt.visible(volume.pvc), _copied(volume), fmt.size(size))
+
+
+def _copied(volume: PointVolumeView) -> str:
+    if volume.crash_consistent:
+        return ""
+    if not volume.copied_at:
+        return tr("no data here: nothing can snapshot it, an export copies it")
+    return tr("not crash-consistent: copied {time}", time=fmt.exact(volume.copied_at))
 
 
 def _facts(detail: PointDetail) -> list[tuple[str, str]]:
