@@ -117,8 +117,8 @@ def test_prepare_shows_everything_and_needs_a_yes(shell: Shell) -> None:
     assert shell.engine.calls == ["clusters.prepare ocp-hongkong prepare-1"]
 
 
-def test_remove_says_that_nothing_in_the_cluster_changes(shell: Shell) -> None:
-    assert shell.run("cluster", "remove", "ocp-hongkong") == 0
+def test_forget_says_that_nothing_in_the_cluster_changes(shell: Shell) -> None:
+    assert shell.run("cluster", "forget", "ocp-hongkong") == 0
     assert "nothing in the cluster changed" in shell.out
 
 
