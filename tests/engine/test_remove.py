@@ -151,9 +151,8 @@ async def test_an_action_that_has_not_ended_is_in_the_way(stage: Stage) -> None:
 async def test_another_engine_is_in_the_way(stage: Stage) -> None:
     shown = await stage.engine.clusters.plan_remove(CLUSTER)
     async with stage.client() as client:
-        lease = await client.get(LEASES, LEASE, NAMESPACE)
-        lease["spec"] |= {"holderIdentity": "desktop:anna@laptop/1", "leaseDurationSeconds": 600}
-        await client.replace(LEASES, lease)
+        taken = {"holderIdentity": "desktop:anna@laptop/1", "leaseDurationSeconds": 600}
+        await client.patch(LEASES, LEASE, NAMESPACE, merge={"spec": taken})
         plan = await stage.engine.clusters.plan_remove(CLUSTER)
         assert [one.code for one in plan.blockers] == ["remove.driven"]
         assert "anna@laptop" in plan.blockers[0].message
