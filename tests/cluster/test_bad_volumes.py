@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from console.engine import RestoreRequest
+from console.engine.catalog.contents import get_content
 from tests.cluster.bed.places import HOST
 from tests.cluster.bed.processes import wait_until
 from tests.cluster.repositories import checked_weed
@@ -151,6 +152,35 @@ async def test_a_snapshot_that_is_slow_and_one_that_never_gets_ready(
         assert [ended(row) for row in rows] == [("Failed", "snapshot.not_ready")] * 2, rows
         assert yard.run_there("cat", "/data/f") == "two", "nothing was stopped"
         await yard.nothing_is_left(points=2)
+
+
+async def test_a_driver_that_takes_longer_than_it_is_given(
+    bed_one: Bed, namespace: str, tmp_path: Path
+) -> None:
+    """The sidecar gives up and asks again: the same snapshot comes, or goes, and none is lost."""
+
+    one = Cluster(bed_one.kubeconfig, pause_image="", storage_class="", snapshot_class="")
+
+    def kept() -> set[str]:
+        return {path.name for path in bed_one.storage.glob("hostpath/snaps/*")}
+
+    async with driving(one, namespace, tmp_path) as yard:
+        yard.apply(claim("data", "kh-csi-immediate"))
+        bound = "--for=jsonpath={.status.phase}=Bound"
+        one.run("wait", bound, "pvc/data", "-n", namespace, "--timeout=110s")
+        before = kept()
+        with snapshots_by(one, "kh-snap-late"):
+            point = await get_content(yard.client, await yard.backed_up())
+            assert point.status.cut.attempt == 1
+            handles = {v.snapshot.handle for v in point.status.volumes if v.snapshot}
+            assert kept() - before == handles
+
+            ref = await yard.engine.actions.back_up(yard.name, namespace)
+            await yard.taking_a_snapshot()
+            await yard.engine.actions.cancel(yard.name, ref.kind, ref.namespace, ref.name)
+            assert (await yard.finished(ref)).outcome == "Cancelled"
+        wait_until("the snapshot is gone from the storage", lambda: kept() - before == handles)
+        await yard.nothing_is_left(points=1)
 
 
 async def test_a_cluster_that_knows_no_snapshots(bed_two: Bed, tmp_path: Path) -> None:

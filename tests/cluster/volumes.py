@@ -12,7 +12,7 @@ import msgspec
 
 from console.engine import LocationDraft, open_engine
 from console.engine.errors import NotFound
-from console.engine.kube import KubeClient, read_kubeconfig
+from console.engine.kube import Changed, KubeClient, Listed, read_kubeconfig
 from console.engine.model.kinds import (
     CLAIMS,
     JOBS,
@@ -25,6 +25,7 @@ from console.engine.model.kinds import (
 )
 from console.engine.model.names import LABEL_APP_NAMESPACE, NAMESPACE, WORKERS_NAMESPACE
 from console.engine.model.names import SETTINGS as SETTINGS_NAME
+from console.engine.volumes.releasing import is_being_cut
 from tests.cluster.bed import building
 from tests.cluster.bed.machine import load_image
 from tests.cluster.repositories import remember
@@ -154,6 +155,17 @@ class Yard:
         """A backup, however it ends."""
         return await self.finished(await self.engine.actions.back_up(self.name, self.namespace))
 
+    async def taking_a_snapshot(self) -> None:
+        """Wait until a driver takes a snapshot of this application, and has not answered."""
+        async with asyncio.timeout(PATIENCE_S):
+            async with contextlib.aclosing(self.client.follow(SNAPSHOT_CONTENTS)) as changes:
+                async for change in changes:
+                    seen = change.items if isinstance(change, Listed) else []
+                    seen = [change.object] if isinstance(change, Changed) else seen
+                    ours = [raw for raw in seen if _names(raw, self.namespace)]
+                    if any(is_being_cut(raw) for raw in ours):
+                        return
+
     async def backed_up(self) -> str:
         """The point of a backup that is Complete."""
         row = await self.back_up()
@@ -223,6 +235,10 @@ class Yard:
             claimed = volume["spec"].get("claimRef", {})
             if claimed.get("namespace") == self.other:
                 assert volume["status"]["phase"] == "Bound", volume
+
+
+def _names(content: RawObject, namespace: str) -> bool:
+    return bool(content["spec"]["volumeSnapshotRef"].get("namespace") == namespace)
 
 
 @contextlib.asynccontextmanager

@@ -146,10 +146,11 @@ async def test_a_restore_cancelled_before_it_gave_a_volume_takes_its_claim_back(
         assert _phase(claim) == "Pending"
     await stage.engine.actions.cancel(CLUSTER, ref.kind, ref.namespace, ref.name)
     await stage.engine.clusters.watch(CLUSTER, take_over=True)
-    assert (await stage.finished(ref)).outcome == "Cancelled"
+    assert (await stage.finished(ref, within_s=80)).outcome == "Cancelled"
     await nothing_is_left(stage)
     async with stage.client() as client:
         assert await client.list(CLAIMS, "copy") == []
         assert len(await client.list(VOLUMES)) == 2, "only the application's own"
-    again = await stage.finished(await stage.engine.actions.restore(CLUSTER, request))
+    ref = await stage.engine.actions.restore(CLUSTER, request)
+    again = await stage.finished(ref, within_s=80)
     assert again.outcome == "Complete", again

@@ -44,7 +44,7 @@ from console.engine.plan.snapshots import (
     cut_snapshot,
     snapshot_handle,
 )
-from console.engine.volumes.releasing import release
+from console.engine.volumes.releasing import is_being_cut, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 
 TRIES = 20
+GONE_DEADLINE_S = 120.0
 
 
 class Cuttable(NamedTuple):
@@ -159,21 +160,36 @@ async def discard_attempt(drive: Drive, *, origin: Origin, claims: Iterable[str]
         contents = {raw["metadata"]["name"]: raw for raw in await _adopted(drive, labels)}
     except NotFound:  # a cluster that knows no snapshots has none of ours
         return
-    for snapshot in await drive.client.list(SNAPSHOTS, origin.application, labels=labels):
-        bound = snapshot.get("status", {}).get("boundVolumeSnapshotContentName")
-        content = await drive.client.find(SNAPSHOT_CONTENTS, bound) if bound else None
-        if content is not None:
-            contents[bound] = content
+    cut = await drive.client.list(SNAPSHOTS, origin.application, labels=labels)
+    for snapshot in cut:
         await _delete(drive, SNAPSHOTS, snapshot)
+    for snapshot in cut:
+        await _wait_gone(drive, snapshot)
     for snapshot in await drive.client.list(SNAPSHOTS, WORKERS_NAMESPACE, labels=labels):
         await _delete(drive, SNAPSHOTS, snapshot)
-    cut = {origin.name("cut", claim) for claim in claims}
-    for content in await drive.client.list(SNAPSHOT_CONTENTS) if cut else ():
+    # now no controller makes a content any more; a snapshot may not have named its own yet
+    names = {snapshot["metadata"]["name"] for snapshot in cut}
+    names |= {origin.name("cut", claim) for claim in claims}
+    for content in await drive.client.list(SNAPSHOT_CONTENTS) if names else ():
         there = content["spec"].get("volumeSnapshotRef", {})
-        if there.get("namespace") == origin.application and there.get("name") in cut:
+        if there.get("namespace") == origin.application and there.get("name") in names:
             contents[content["metadata"]["name"]] = content
     for content in contents.values():
         await free_content(drive, content)
+
+
+async def _wait_gone(drive: Drive, snapshot: RawObject) -> None:
+    meta = snapshot["metadata"]
+    try:
+        await drive.client.wait_for(
+            SNAPSHOTS,
+            meta["name"],
+            meta["namespace"],
+            lambda raw: raw["metadata"]["uid"] != meta["uid"],
+            timeout_s=GONE_DEADLINE_S,
+        )
+    except NotFound:
+        return
 
 
 async def free_content(drive: Drive, content: RawObject) -> None:
@@ -260,23 +276,28 @@ async def _cut_one(
             _has_content,
             timeout_s=drive.settings.snapshotDeadlineSeconds,
         )
-        _refuse_error(snapshot, pvc)
+        if not _bound_to(snapshot):
+            _refuse_error(snapshot, pvc)
         content = await drive.client.wait_for(
             SNAPSHOT_CONTENTS,
-            snapshot["status"]["boundVolumeSnapshotContentName"],
+            _bound_to(snapshot),
             "",
-            lambda raw: _is_cut(raw) or _error_of(raw) != "",
+            lambda raw: _is_cut(raw) or (_error_of(raw) != "" and not is_being_cut(raw)),
             timeout_s=drive.settings.snapshotDeadlineSeconds,
         )
-        _refuse_error(content, pvc)
         handle = snapshot_handle(content, name=adopted_name(origin, pvc))
         if handle is None:
+            _refuse_error(content, pvc)
             raise EngineError("the snapshot has no handle", subject=pvc, code="cut.failed")
         return artifact(claim, handle)
 
 
+def _bound_to(snapshot: RawObject) -> str:
+    return str(snapshot.get("status", {}).get("boundVolumeSnapshotContentName") or "")
+
+
 def _has_content(raw: RawObject) -> bool:
-    return bool(raw.get("status", {}).get("boundVolumeSnapshotContentName")) or bool(_error_of(raw))
+    return bool(_bound_to(raw) or _error_of(raw))
 
 
 def _is_cut(raw: RawObject) -> bool:

@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 HANDLE_S = 120.0
 
+_BEING_CREATED = "snapshot.storage.kubernetes.io/volumesnapshot-being-created"
 _BEING_DELETED = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted"
 _HELD = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
 # how drivers and the sidecar say that there is no such snapshot
 _MISSING = ("NotFound", "not found", "can not find")
+
+
+def is_being_cut(content: RawObject) -> bool:
+    """Whether a driver may still be taking the snapshot: an error that it told may pass by itself.
+
+    The sidecar takes the mark away with the handle, or with an error that is the end.
+    """
+    return _BEING_CREATED in (content["metadata"].get("annotations") or {})
 
 
 async def release(
@@ -36,7 +45,8 @@ async def release(
     Raises:
         NotFound: It went meanwhile.
         Conflict: It was changed meanwhile: look again.
-        EngineError: `snapshot.unknown`: the driver can't say whether the snapshot is there.
+        EngineError: `snapshot.unknown`: the driver can't say whether the snapshot is there, or
+            still takes it.
     """
     if policy == "Delete" and not _status(content).get("snapshotHandle"):
         content = await _with_handle(client, content)
@@ -60,7 +70,7 @@ async def _with_handle(client: KubeClient, content: RawObject) -> RawObject:
     """The content as soon as its driver has found the snapshot, or says that there is none."""
     name = content["metadata"]["name"]
     if not content["spec"].get("source", {}).get("snapshotHandle"):
-        return content  # a cut that never came to be
+        return await _settled(client, content)
     content = await client.wait_for(
         SNAPSHOT_CONTENTS,
         name,
@@ -77,6 +87,28 @@ async def _with_handle(client: KubeClient, content: RawObject) -> RawObject:
             code="snapshot.unknown",
         )
     return content
+
+
+async def _settled(client: KubeClient, content: RawObject) -> RawObject:
+    """The content of a cut when its driver works on it no more: let go before, it would be lost."""
+    name = content["metadata"]["name"]
+    try:
+        return await client.wait_for(
+            SNAPSHOT_CONTENTS,
+            name,
+            "",
+            lambda raw: bool(_status(raw).get("snapshotHandle")) or not is_being_cut(raw),
+            timeout_s=HANDLE_S,
+        )
+    except EngineError as error:
+        if error.code != "cluster.timeout":
+            raise
+        raise EngineError(
+            "the driver still takes a snapshot that is to be thrown away",
+            subject=f"VolumeSnapshotContent {name}",
+            hint="see the CSI driver's log; it is freed later: kubehaven cluster leftovers",
+            code="snapshot.unknown",
+        ) from error
 
 
 def _status(content: RawObject) -> RawObject:

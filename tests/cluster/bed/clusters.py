@@ -199,7 +199,9 @@ def _start_sidecars(cluster: Cluster, programs: Path, driver: str, *, snapshots:
     short = driver.partition(".")[0]
     keep_running(cluster, "csi-provisioner", programs, *sidecar, topology, of=short)
     if snapshots:
-        keep_running(cluster, "csi-snapshotter", programs, *sidecar, of=short)
+        # on real storage a driver that takes longer than this (60 s) is asked again
+        patience = "--timeout=5s"
+        keep_running(cluster, "csi-snapshotter", programs, *sidecar, patience, of=short)
 
 
 def _start_dns(cluster: Cluster, programs: Path) -> None:

@@ -242,26 +242,40 @@ func (d *driver) beginSnapshot(r *csi.CreateSnapshotRequest) (old, made *snapsho
 			return s, nil, nil
 		}
 	}
+	if d.making[r.Name] {
+		return nil, nil, status.Errorf(codes.Aborted, "%q is being taken", r.Name)
+	}
 	v := d.Vols[r.SourceVolumeId]
 	if v == nil {
 		return nil, nil, status.Errorf(codes.NotFound, "no volume %q", r.SourceVolumeId)
 	}
+	d.making[r.Name] = true
 	s := &snapshot{ID: "snap-" + uuid.NewString(), Name: r.Name, Source: v.ID, Size: v.Size, Block: v.Block, Created: time.Now()}
-	d.Snaps[s.ID] = s
-	return nil, s, d.save()
+	return nil, s, nil
 }
 
-func (d *driver) finish(s *snapshot, err error) error {
+// take makes the point in time, and notes the snapshot when there is one. A class with takeDelay answers late.
+func (d *driver) take(r *csi.CreateSnapshotRequest, s *snapshot) error {
+	err := copyTree(d.dir("vols", s.Source), d.dir("snaps", s.ID))
+	if wait, bad := time.ParseDuration(r.Parameters["takeDelay"]); bad == nil {
+		time.Sleep(wait)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Ready = err == nil
+	delete(d.making, r.Name)
 	if err != nil {
-		delete(d.Snaps, s.ID) // the sidecar asks again
+		_ = removeTree(d.dir("snaps", s.ID)) // what it says is of less use than why it is removed
+		return err
 	}
-	if saved := d.save(); err == nil {
-		err = saved
-	}
-	return err
+	d.Snaps[s.ID] = s
+	return d.save()
+}
+
+func (d *driver) finish(s *snapshot) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.Ready = true
+	return d.save()
 }
 
 // CreateSnapshot: a class with snapshotDelay answers at once with readyToUse false ("uploading").
@@ -278,14 +292,15 @@ func (d *driver) CreateSnapshot(_ context.Context, r *csi.CreateSnapshotRequest)
 		defer d.mu.Unlock()
 		return &csi.CreateSnapshotResponse{Snapshot: message(old)}, nil
 	}
-	err = copyTree(d.dir("vols", s.Source), d.dir("snaps", s.ID)) // the point in time is when this returns
-	if wait, bad := time.ParseDuration(r.Parameters["snapshotDelay"]); bad == nil && err == nil {
+	if err := d.take(r, s); err != nil {
+		return nil, failed(err)
+	}
+	if wait, bad := time.ParseDuration(r.Parameters["snapshotDelay"]); bad == nil {
 		now := message(s)
-		time.AfterFunc(wait, func() { _ = d.finish(s, nil) })
+		time.AfterFunc(wait, func() { _ = d.finish(s) }) // a state that can't be written is seen by the next call
 		return &csi.CreateSnapshotResponse{Snapshot: now}, nil
 	}
-	if err := d.finish(s, err); err != nil {
-		_ = removeTree(d.dir("snaps", s.ID)) // what it says is of less use than why it is removed
+	if err := d.finish(s); err != nil {
 		return nil, failed(err)
 	}
 	return &csi.CreateSnapshotResponse{Snapshot: message(s)}, nil
