@@ -168,7 +168,7 @@ MATRIX: tuple[tuple[Kind, str, tuple[tuple[str, ...], ...]], ...] = (
     (kinds.PODS, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
     (EXEC, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
     (kinds.CLAIMS, "", (READ, READ, READ, NOTHING, (*CREATED, "delete"))),
-    (kinds.VOLUMES, "", (NOTHING, NOTHING, NOTHING, NOTHING, CREATED)),
+    (kinds.VOLUMES, "", (NOTHING, NOTHING, NOTHING, NOTHING, (*CREATED, "delete"))),
     (
         kinds.SNAPSHOTS,
         WORKERS_NAMESPACE,
