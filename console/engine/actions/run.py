@@ -119,13 +119,12 @@ class ActionRun(Generic[A]):
         meta = self.action.metadata
         fresh = await self.drive.client.get(self.kind, meta.name, meta.namespace)
         there = decode(fresh, self._type)
-        driver = there.status.driver
-        known = self._raw.get("status", {}).get("driver", {})
-        foreign = (driver.holder, driver.epoch) != (
-            known.get("holder", ""),
-            known.get("epoch", 0),
-        ) and (driver.holder, driver.epoch) != (self.drive.holder, self.drive.epoch)
-        if foreign or driver.epoch > self.drive.epoch:
+        driver, known = there.status.driver, self._raw.get("status", {}).get("driver", {})
+        mine = Driver(holder=self.drive.holder, epoch=self.drive.epoch)
+        # the late write of one that held the Lease before us stops nobody but itself
+        newer = driver.epoch > mine.epoch
+        rival = driver.epoch == mine.epoch and driver != mine and encode(driver) != known
+        if newer or rival:
             raise LostLease(f"{driver.holder} drives this action now", subject=self.label)
         if spec_hash(fresh["spec"]) != self.status.specHash and self.status.specHash:
             raise EngineError(
