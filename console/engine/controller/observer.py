@@ -68,6 +68,12 @@ ACTION_KINDS: dict[Kind, ActionKind] = {
     RETIRE_ACTIONS: "RetireAction",
 }
 
+_OWN: dict[Kind, type[Any]] = {
+    **{kind: KINDS[name] for kind, name in ACTION_KINDS.items()},
+    RESTORE_POINT_CONTENTS: RestorePointContent,
+    LOCATIONS: Location,
+}
+
 T = TypeVar("T")
 
 
@@ -88,8 +94,7 @@ class Observer:
         self._bus = bus
         self._owner = owner
         self._on_health = on_health
-        self._objects: dict[Kind, dict[str, RawObject]] = {}
-        self._fitting: dict[Kind, dict[str, tuple[str, Any]]] = {}  # by uid: version, decoded
+        self._objects: dict[Kind, dict[str, Any]] = {}  # by uid: as `_kept` makes them
         self._progress: dict[str, tuple[VolumeProgress, ...]] = {}
         self._waiting: Mapping[str, Waiting] = {}
         self._old = asyncio.Event()
@@ -120,18 +125,21 @@ class Observer:
 
     async def _follow(self, kind: Kind) -> None:
         async for change in self._client.follow(kind):
-            if isinstance(change, Listed):
-                self._objects[kind] = {raw["metadata"]["uid"]: _lean(raw) for raw in change.items}
-                self._on_health(None)
-            elif isinstance(change, Changed):
-                uid = change.object["metadata"]["uid"]
-                if change.type == "DELETED":
-                    self._objects[kind].pop(uid, None)
-                else:
-                    self._objects[kind][uid] = _lean(change.object)
-            elif isinstance(change, Lost):
+            if isinstance(change, Lost):
                 self._on_health(change.error)
+            else:
+                self._note(kind, change)
+            del change  # it would hold what was listed until something changes
             self._old.set()
+
+    def _note(self, kind: Kind, change: Listed | Changed) -> None:
+        if isinstance(change, Listed):
+            self._on_health(None)
+            self._objects[kind] = {raw["metadata"]["uid"]: _kept(kind, raw) for raw in change.items}
+        elif change.type == "DELETED":
+            self._objects[kind].pop(change.object["metadata"]["uid"], None)
+        else:
+            self._objects[kind][change.object["metadata"]["uid"]] = _kept(kind, change.object)
 
     async def _flush_forever(self) -> None:
         while True:
@@ -188,22 +196,20 @@ class Observer:
         return application_rows(self._cluster, facts, points=points, actions=actions)
 
     def _decoded(self, kind: Kind, to: type[T]) -> list[T]:
-        """Our objects of a kind; each version is decoded once, one that doesn't fit is left out."""
-        before, now = self._fitting.get(kind, {}), {}
-        for uid, raw in self._objects.get(kind, {}).items():
-            version = raw["metadata"].get("resourceVersion", "")
-            known = before.get(uid)
-            if known is None or known[0] != version:
-                try:
-                    known = version, decode(raw, to)
-                except EngineError:  # it must not hide the others
-                    known = version, None
-            now[uid] = known
-        self._fitting[kind] = now
-        return [fitting for _, fitting in now.values() if fitting is not None]
+        """Our objects of a kind; one that doesn't fit is left out."""
+        return [one for one in self._objects.get(kind, {}).values() if isinstance(one, to)]
 
 
-def _lean(raw: RawObject) -> RawObject:
-    """The object without what no row shows and what is often the larger half of it."""
-    raw["metadata"].pop("managedFields", None)
-    return raw
+def _kept(kind: Kind, raw: RawObject) -> Any:
+    """Ours decoded, None where it doesn't fit; others' without the history of their fields.
+
+    Nothing else is held of an object: there may be thousands.
+    """
+    own = _OWN.get(kind)
+    if own is None:
+        raw["metadata"].pop("managedFields", None)
+        return raw
+    try:
+        return decode(raw, own)
+    except EngineError:  # it must not hide the others
+        return None
