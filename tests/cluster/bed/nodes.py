@@ -51,8 +51,9 @@ def second_node(cluster: Cluster) -> Iterator[Node]:
         wait_until("the second node takes pods", lambda: _has_joined(node), limit_s=JOINED_S)
         yield node
     finally:
-        _kubectl(cluster, "delete", "node", node.name, "--ignore-not-found", "--wait=false")
         close_machine(node)
+        for kind in ("node", "csinode"):  # else new volumes would still be made in its zone
+            _kubectl(cluster, "delete", kind, node.name, "--ignore-not-found")
         run("ip", "-n", cluster.name, "route", "flush", f"{node.pods}.0/24")
 
 
