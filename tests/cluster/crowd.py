@@ -14,17 +14,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from console.engine.aiokit import side_by_side
 from console.engine.catalog import contents, local
 from console.engine.kube import KubeClient, read_kubeconfig
-from console.engine.model.kinds import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS
+from console.engine.model.kinds import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    RESTORE_POINT_CONTENTS,
+)
 from console.engine.model.points import Application, PointManifest, RestorePointContentSpec
+from console.engine.model.wire import encode
 from console.repository.object_packs import seal_objects
 from tests.cluster.bed.clusters import kubectl
 from tests.cluster.bed.processes import wait_until
 
 if TYPE_CHECKING:
     from console.engine.model.kinds import RawObject
+    from console.repository.object_packs import SealedPack
     from tests.cluster.bed.places import Cluster
 
 COUNTED = "counted"  # what this namespace's accounts ask for is in the audit log, reads too
@@ -103,9 +113,27 @@ class Crowd:
         """Local points, each with objects of which one has changed since the last."""
         async with self.client() as client:
             key = await local.objects_key(client)
-            uid = (await client.get(NAMESPACES, "default"))["metadata"]["uid"]
+            uids = {
+                raw["metadata"]["name"]: raw["metadata"]["uid"]
+                for raw in await client.list(NAMESPACES, metadata_only=True)
+            }
+
+            async def add(number: int, nth: int) -> None:
+                name = application(number)
+                about = Application(namespace=name, namespaceUID=uids[name], name=name)
+                manifest = PointManifest(
+                    id=f"{name}-{nth}",
+                    application=about,
+                    clusterUID=uids["default"],
+                    actionTime=f"2026-01-{1 + nth % 28:02}T00:00:00Z",
+                    objectCount=len(objects) + 1,
+                )
+                noise = json.dumps({"nth": nth, "noise": os.urandom(700).hex()}).encode()
+                changed = ("core/v1/configmaps/changed.json", noise)
+                await _add_point(client, manifest, seal_objects(key, [*objects, changed]))
+
             calls = (
-                partial(_add_point, client, key, uid, application(number), objects, nth)
+                partial(add, number, nth)
                 for number in range(self.size.applications)
                 for nth in range(self.size.points_each)
             )
@@ -117,35 +145,21 @@ def application(number: int) -> str:
     return f"crowd-{number:04}"
 
 
-async def _add_point(
-    client: KubeClient,
-    key: bytes,
-    cluster_uid: str,
-    namespace: str,
-    objects: list[tuple[str, bytes]],
-    nth: int,
-) -> None:
-    changed = json.dumps({"of": namespace, "nth": nth, "noise": os.urandom(700).hex()}).encode()
-    packs = seal_objects(key, [*objects, ("core/v1/configmaps/changed.json", changed)])
-    owner = await client.get(NAMESPACES, namespace)
-    about = Application(namespace=namespace, namespaceUID=owner["metadata"]["uid"], name=namespace)
-    point = f"{namespace}-{nth}"
-    manifest = PointManifest(
-        id=point,
-        application=about,
-        clusterUID=cluster_uid,
-        actionTime=f"2026-01-{1 + nth % 28:02}T00:00:00Z",
-        objectCount=len(objects) + 1,
-        packs=tuple(pack.digest for pack in packs),
-    )
+async def _add_point(client: KubeClient, manifest: PointManifest, packs: list[SealedPack]) -> None:
+    """As a backup does, but for the handle in the application's namespace: no list shows it."""
+    manifest = msgspec.structs.replace(manifest, packs=tuple(pack.digest for pack in packs))
     secret = await local.write_manifest(client, manifest)
     await local.write_packs(client, secret, packs)
     spec = RestorePointContentSpec(
-        id=point, kind="local", application=about, clusterUID=cluster_uid
+        id=manifest.id,
+        kind="local",
+        application=manifest.application,
+        clusterUID=manifest.clusterUID,
     )
-    content = await contents.make_content(client, point, spec, {})
+    content = await contents.make_content(client, manifest.id, spec, {})
     status = contents.local_status(manifest, secret=secret["metadata"]["name"])
-    await contents.complete(client, content, status)
+    ready = encode(msgspec.structs.replace(content, status=status))
+    await client.replace(RESTORE_POINT_CONTENTS, ready, subresource="status")
     await local.mark_manifest_ready(client, manifest)
 
 
