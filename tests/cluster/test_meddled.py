@@ -8,10 +8,13 @@ import json
 import os
 import signal
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from console.engine import Notice, open_engine
+from console.engine.errors import EngineError
 from console.engine.kube import Changed, Listed
 from console.engine.model.kinds import (
     DEPLOYMENTS,
@@ -21,15 +24,22 @@ from console.engine.model.kinds import (
     SNAPSHOT_CONTENTS,
     SNAPSHOTS,
     VOLUMES,
+    Kind,
 )
 from console.engine.model.names import LABEL_ACTION_UID, WORKERS_NAMESPACE
+from tests.cluster.bed.breaking import killed
 from tests.cluster.box import CLUSTER, Box, Desk, desk_at, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from console.engine import ActionRef
     from console.engine.model.kinds import RawObject
+    from tests.cluster.bed.places import Cluster
+
+
+NODES = Kind("", "v1", "nodes", "Node", namespaced=False)
 
 
 @contextlib.contextmanager
@@ -73,6 +83,33 @@ async def test_a_workers_pod_goes(box: Box, how: str) -> None:
                 box.cluster.kubectl("create", f"--raw={path}/eviction", "-f", "-", stdin=given)
             else:
                 await desk.client.delete(PODS, pod, WORKERS_NAMESPACE, grace_s=0)
+        await desk.complete(ref)
+        await desk.nothing_is_left(ref)
+
+
+async def test_the_node_is_not_ready_for_a_while(box: Box, bed_one: Cluster) -> None:
+    """The kubelet is away and its node NotReady while the worker runs; then it goes on."""
+    node = bed_one.name
+    async with desk_at(box) as desk:
+        backup = await desk.complete(await desk.back_up())
+        with store_hangs(box):
+            ref = await desk.export(backup)
+            await running_worker(desk, ref)
+            with killed(bed_one, "kubelet"):
+                # what the node's controller writes after 50 s of silence
+                condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+                patch = json.dumps({"status": {"conditions": [condition]}})
+                words = ("patch", "node", node, "--subresource=status", "-p", patch)
+                box.cluster.kubectl(*words)
+
+                async def marked() -> bool:
+                    there = await desk.client.get(NODES, node)
+                    keys = {one["key"] for one in there["spec"].get("taints", ())}
+                    return "node.kubernetes.io/unreachable" in keys
+
+                await until(marked, bool, "the node is marked as lost")
+                row = await desk.engine.actions.show(CLUSTER, ref.kind, ref.namespace, ref.name)
+                assert row.phase == "Running"
         await desk.complete(ref)
         await desk.nothing_is_left(ref)
 
@@ -157,3 +194,62 @@ async def _keep_scaled_up(desk: Desk) -> None:
             if raw["metadata"]["name"] == "box" and raw["spec"]["replicas"] == 0:
                 merge = {"spec": {"replicas": 1}}
                 await desk.client.patch(DEPLOYMENTS, "box", namespace, merge=merge)
+
+
+async def test_the_engines_account_is_taken_away(box: Box, tmp_path: Path) -> None:
+    """It says so and stops; another engine ends what it began."""
+    account = f"engine-{uuid.uuid4().hex[:6]}"
+    kubeconfig = await asyncio.to_thread(_account, box, account, tmp_path)
+    revoked, told = [False], asyncio.Event()
+
+    async def on_write(write: Any) -> None:
+        if not revoked[0] and "/jobs" in write.path:
+            revoked[0] = True
+            await asyncio.to_thread(
+                box.cluster.kubectl, "-n", "kubehaven", "delete", "serviceaccount", account
+            )
+
+    try:
+        async with open_engine(tmp_path / "home", on_write=on_write) as engine:
+            await engine.clusters.add(CLUSTER, str(kubeconfig))
+            await engine.clusters.watch(CLUSTER, take_over=True)
+            async with desk_at(box, drives=False) as reader:
+                desk = Desk(box, engine, reader.client, reader.tasks)
+                backup = await desk.complete(await desk.back_up())
+                ref = await desk.export(backup)
+                async with asyncio.timeout(120):
+                    async for event in engine.events():
+                        if isinstance(event, Notice) and event.code == "cluster.sign_in":
+                            assert "sign in" in event.hint
+                            told.set()
+                            break
+                rows = await engine.clusters.list()
+                assert [(row.engine, row.health) for row in rows] == [("idle", "refused")]
+                with pytest.raises(EngineError, match="Unauthorized"):
+                    await engine.clusters.plan_prepare(CLUSTER)
+        assert told.is_set()
+        async with open_engine(box.home, host_kind="cluster") as engine:
+            await engine.clusters.watch(CLUSTER, take_over=True)
+            async with desk_at(box, drives=False) as reader:
+                desk = Desk(box, engine, reader.client, reader.tasks)
+                await desk.complete(ref)
+                await desk.nothing_is_left(ref)
+    finally:
+        box.cluster.kubectl("delete", "clusterrolebinding", account)
+
+
+def _account(box: Box, name: str, folder: Path) -> Path:
+    """A kubeconfig of an account that may do everything, for as long as it is there."""
+    where = ("-n", "kubehaven", "create")
+    box.cluster.kubectl(*where, "serviceaccount", name)
+    box.cluster.kubectl(
+        *("create", "clusterrolebinding", name, "--clusterrole=cluster-admin"),
+        f"--serviceaccount=kubehaven:{name}",
+    )
+    token = box.cluster.kubectl(*where, "token", name).strip()
+    config = yaml.safe_load(box.cluster.kubeconfig.read_text())
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    path = folder / "account.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    path.chmod(0o600)
+    return path
