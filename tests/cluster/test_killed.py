@@ -99,3 +99,24 @@ async def test_restore_beside(desk: Desk) -> None:
         box.cluster.kubectl("delete", "namespace", row.target, "--wait=false")
 
     await killed_at(desk, range(3, 40, 6), ask, check)
+
+
+async def test_restore_in_place(desk: Desk) -> None:
+    box = desk.box
+    box.data("then")
+    point = await desk.backed_up()
+
+    async def ask(_number: int) -> ActionRef:
+        box.data("now")
+        return await desk.restore(point.point, in_place=True)
+
+    async def check(row: ActionView) -> None:
+        assert await asyncio.to_thread(box.data) == "then"
+        assert row.swap is not None
+        (swapped,) = row.swap.volumes
+        old, new = [await desk.client.get(VOLUMES, name) for name in (swapped.old, swapped.new)]
+        assert old["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+        assert new["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+        await desk.free_old(row)
+
+    await killed_at(desk, range(4, 60, 8), ask, check)
