@@ -124,6 +124,12 @@ async def standing(client: KubeClient, namespace: str) -> dict[tuple[str, str, s
             continue
         for raw in await client.list(kind, metadata_only=True):
             meta = raw["metadata"]
-            if "uid" in meta and meta.get("namespace", "") in homes:
+            if "uid" not in meta or "deletionTimestamp" in meta:
+                continue  # what the cut's adoption has let go is on its way out
+            if kind == kinds.SNAPSHOT_CONTENTS and meta["name"].startswith("snapcontent-"):
+                continue  # of a cut's original; an adopted snapshot's has a name of ours
+            if kind == kinds.SNAPSHOTS and meta["namespace"] == namespace:
+                continue
+            if meta.get("namespace", "") in homes:
                 found[kind.resource, meta.get("namespace", ""), meta["name"]] = meta["uid"]
     return found
