@@ -112,7 +112,7 @@ async def test_without_snapshots_or_image_the_rest_is_tried_and_said(
     done = await stage.engine.clusters.check(CLUSTER, storage_classes=(CLASS,))
     rows = by_key(done)
     snapshot = rows[f"volume.snapshot/{CLASS}"]
-    assert (done.outcome, snapshot.code) == ("warning", "claim.no_snapshot")
+    assert (done.outcome, snapshot.code) == ("warning", "claim.copied_by_export")
     assert rows[f"volume.clone/{CLASS}"].status == "skipped"
     assert rows[f"volume.files/{CLASS}"].status == "ok"
     await assert_nothing_is_left(stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from console.engine import open_engine
@@ -143,7 +144,11 @@ async def test_a_spec_altered_after_acceptance_is_refused(stage: Stage) -> None:
 async def test_forgetting_frees_nothing_and_a_look_brings_all_back(stage: Stage) -> None:
     await stage.views(open_page=True)
     assert (await stage.back_up(export=True)).outcome == "Complete"
-    before = {point.name: point for point in await stage.points()}
+    before = {
+        # that it was read back is known to its content alone
+        point.name: msgspec.structs.replace(point, verified_at="")
+        for point in await stage.points()
+    }
     assert len(before) == 2
     async with stage.client() as client:
         for raw in await client.list(RESTORE_POINTS):
