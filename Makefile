@@ -9,7 +9,7 @@ DEMO_ARGS ?=
 ARCHITECTURE ?= amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench bench-engine image screenshots clean
+.PHONY: help setup demo run test test-long test-cluster cluster-up cluster-down check lock bench bench-engine bench-application image screenshots clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: $(VENV)/ok  ## the mover's figures beside restic's
 
 bench-engine: $(VENV)/ok  ## many small objects beside Velero, on the cluster of KUBECONFIG
 	@$(PY) -m benchmarks.engine
+
+bench-application: $(VENV)/ok  ## where the seconds of one application's backup and restores go (APPLICATION=, LOCATION=)
+	@$(PY) -m benchmarks.application
 
 image: $(VENV)/ok  ## the image of engine and workers as an archive in dist/ (ARCHITECTURE=amd64|arm64)
 	@mkdir -p dist; PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH=packaging/container $(PY) -m kubehaven_image \

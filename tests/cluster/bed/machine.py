@@ -123,6 +123,10 @@ def close_machine(machine: Machine) -> None:
         if name in pid_files:
             stop([pid_files[name]])
     _end_strays(machine)
+    own = [machine.storage, folder] if isinstance(machine, Cluster) else [folder]
+    # before the mounts go: then the kubelet's no longer say what they stand on
+    for device in _loops_below(*own):
+        attempt("losetup", "-d", device)
     for mount in _mounts_below(folder):
         attempt("umount", "-l", mount)
     for namespace in [*namespaces, machine.name]:
@@ -130,9 +134,6 @@ def close_machine(machine: Machine) -> None:
             attempt("ip", "netns", "del", namespace)
     attempt("ip", "link", "del", machine.veth)
     _remove_groups(machine)
-    own = [machine.storage, folder] if isinstance(machine, Cluster) else [folder]
-    for device in _loops_below(*own):
-        attempt("losetup", "-d", device)
     if isinstance(machine, Cluster):
         _remove_storage(machine)
     shutil.rmtree(folder, ignore_errors=True)
