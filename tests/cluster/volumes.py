@@ -225,7 +225,8 @@ class Yard:
             raw for raw in contents if raw["spec"]["application"]["namespace"] == self.namespace
         ]
         assert [raw["status"]["state"] for raw in kept] == ["Ready"] * points
-        snapshots = {v["snapshot"]["name"] for raw in kept for v in raw["status"]["volumes"]}
+        volumes = [volume for raw in kept for volume in raw["status"]["volumes"]]
+        snapshots = {v["snapshot"]["name"] for v in volumes if "snapshot" in v}  # or it's copied
         adopted = await self.client.list(SNAPSHOT_CONTENTS, labels=mine)
         assert {raw["metadata"]["name"] for raw in adopted} == snapshots
         held = await self.client.list(SNAPSHOT_CONTENTS)
