@@ -55,7 +55,7 @@ T = TypeVar("T")
 CLUSTER = "bed"
 PATIENCE_S = 240.0
 EVERY = os.environ.get("KUBEHAVEN_EVERY_WRITE") == "1"  # the whole matrices of kills and stops
-FROZEN = "/tmp/frozen"  # noqa: S108  # in the application's own container
+FROZEN = "/frozen"  # in the container, beside its volume: a backup must not hold it
 LIMIT_S = 60
 HOOK = ExecHook(
     podSelector="app=box", pre=("touch", FROZEN), post=("rm", FROZEN), limitSeconds=LIMIT_S

@@ -224,7 +224,7 @@ class Process:
 
         def is_quiet() -> bool:
             before = self.cpu_s()
-            time.sleep(3)
+            time.sleep(3)  # what is measured is this while, nothing is waited for
             return self.cpu_s() - before < 0.3
 
         wait_until("the process has come to rest", is_quiet, limit_s=240)
@@ -232,5 +232,5 @@ class Process:
     def share_of_a_core(self, seconds: float) -> float:
         """By its CPU time: another load on the machine changes it little."""
         before, began = self.cpu_s(), time.monotonic()
-        time.sleep(seconds)
+        time.sleep(seconds)  # the while that is measured
         return (self.cpu_s() - before) / (time.monotonic() - began)

@@ -7,8 +7,6 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from console.engine import open_engine
 from console.engine.checks import run
 from console.engine.plan.stuck import Patience
@@ -19,8 +17,10 @@ from tests.contract.kubernetes import Cluster
 from tests.fakes.weed import running_weed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import pytest
 
     from console.engine import CheckResult, ClusterCheck
     from tests.cluster.conftest import RealCluster
@@ -30,16 +30,6 @@ WORKERS = "kubehaven-workers"
 IN_WORKERS = "jobs,pods,persistentvolumeclaims,secrets,volumesnapshots"
 GOOD = ("kh-csi", "kh-csi-immediate", "kh-csi-retain")
 CHECK_LABEL = "kubehaven.io/actionUID"
-
-
-@pytest.fixture(scope="module")
-def bucket_server(
-    cluster_one: RealCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[S3Server]:
-    if not cluster_one.host:
-        pytest.skip("KUBEHAVEN_TEST_HOST=ADDRESS KUBECONFIG=FILE make test-cluster runs it")
-    with running_weed(tmp_path_factory.mktemp("weed"), cluster_one.host) as server:
-        yield server
 
 
 @contextlib.asynccontextmanager
@@ -83,10 +73,10 @@ def left(cluster: RealCluster) -> list[str]:
 
 
 async def test_all_is_well_with_every_class_and_nothing_is_left(
-    cluster_one: RealCluster, bucket_server: S3Server, tmp_path: Path
+    cluster_one: RealCluster, reachable_s3: S3Server, tmp_path: Path
 ) -> None:
-    async with on_bench(cluster_one, bucket_server, tmp_path) as bench:
-        location = await bench.add_location(bucket_server.new_bucket(), tmp_path / "kit")
+    async with on_bench(cluster_one, reachable_s3, tmp_path) as bench:
+        location = await bench.add_location(reachable_s3.new_bucket(), tmp_path / "kit")
         done = await bench.engine.clusters.check(bench.name, storage_classes=GOOD)
     # another class's driver has no snapshot class, which is a warning
     others = {row.key for row in done.results if row.status != "ok"}
@@ -99,7 +89,7 @@ async def test_all_is_well_with_every_class_and_nothing_is_left(
 
 async def test_what_is_broken_is_named_and_nothing_is_left(
     cluster_one: RealCluster,
-    bucket_server: S3Server,
+    reachable_s3: S3Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -107,7 +97,7 @@ async def test_what_is_broken_is_named_and_nothing_is_left(
     monkeypatch.setattr(run, "PATIENCE", Patience(image_s=10, place_s=60, begin_s=120))
     mark = ("annotate", "volumesnapshotclass", "kh-snap-fail", "--overwrite")
     with running_weed(tmp_path) as here_only:
-        async with on_bench(cluster_one, bucket_server, tmp_path) as bench:
+        async with on_bench(cluster_one, reachable_s3, tmp_path) as bench:
             bench.s3 = here_only
             location = await bench.add_location(here_only.new_bucket(), tmp_path / "kit")
             check = bench.engine.clusters.check

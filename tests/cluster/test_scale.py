@@ -48,7 +48,7 @@ PAGE = 100  # objects of a list's page, at least: a call for each would be a hun
 def crowd(guardian: Guardian) -> Iterator[Crowd]:
     """The empty cluster, prepared."""
     if GIVEN:
-        pytest.skip("thousands of namespaces are not made on somebody's own cluster")
+        pytest.skip("not on somebody's own cluster: run make test-cluster without KUBECONFIG")
     cluster = Cluster(THIRD)
     with Guardian() as held:
         held.guard(THIRD)

@@ -110,4 +110,5 @@ async def told_until_frozen(session: ExecSession) -> Told:
 
 
 async def is_frozen(client: KubeClient, box_home: str) -> bool:
+    """Whether the pre-hook's marker is there; `cat` fails without it."""
     return (await client.exec(Command(box_home, "box", ("cat", MARKER)))).exit_code == 0
