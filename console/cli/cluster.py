@@ -34,21 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     on_engine(add, _add, cluster=False)
     on_engine(verbs.add_parser("list", help="the clusters"), _list, cluster=False)
-    prepare = verbs.add_parser("prepare", help="put our resources in, after showing each")
-    prepare.add_argument("name", metavar="NAME")
-    prepare.add_argument(
-        "--allow-node-path",
-        action="store_true",
-        help="let workers read volumes that nothing can snapshot on their pods' nodes",
-    )
-    how = prepare.add_mutually_exclusive_group()
-    how.add_argument("--dry-run", action="store_true", help="only show what would be done")
-    how.add_argument(
-        "--print", action="store_true", help="only print every object, for kubectl apply -f -"
-    )
-    how.add_argument("--yes", action="store_true", help="do not ask")
-    prepare.add_argument("--check", action="store_true", help="then check it, as `cluster check`")
-    on_engine(prepare, _prepare, cluster=False)
+    _configure_prepare(verbs.add_parser("prepare", help="put our resources in, after showing each"))
     check = verbs.add_parser("check", help="try out what backups and restores need of a cluster")
     check.add_argument("name", metavar="NAME", nargs="?", default="")
     check.add_argument(
@@ -65,7 +51,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     leftovers.add_argument("name", metavar="NAME")
     on_engine(leftovers, _leftovers, cluster=False)
-    remove = verbs.add_parser("remove", help="take our resources out, after showing each")
+    _configure_remove(verbs.add_parser("remove", help="take our resources out, after showing each"))
+    forget = verbs.add_parser("forget", help="forget a cluster here; nothing in it changes")
+    forget.add_argument("name", metavar="NAME")
+    on_engine(forget, _forget, cluster=False)
+
+
+def _configure_prepare(prepare: argparse.ArgumentParser) -> None:
+    prepare.add_argument("name", metavar="NAME")
+    prepare.add_argument(
+        "--allow-node-path",
+        action="store_true",
+        help="let workers read volumes that nothing can snapshot on their pods' nodes",
+    )
+    how = prepare.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    how.add_argument(
+        "--print", action="store_true", help="only print every object, for kubectl apply -f -"
+    )
+    how.add_argument("--yes", action="store_true", help="do not ask")
+    prepare.add_argument("--check", action="store_true", help="then check it, as `cluster check`")
+    on_engine(prepare, _prepare, cluster=False)
+
+
+def _configure_remove(remove: argparse.ArgumentParser) -> None:
     remove.add_argument("name", metavar="NAME")
     remove.add_argument(
         "--retire-local", action="store_true", help="free the data of all local restore points"
@@ -73,9 +82,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("--dry-run", action="store_true", help="only show what would be done")
     remove.add_argument("--yes", action="store_true", help="do not ask")
     on_engine(remove, _remove, cluster=False)
-    forget = verbs.add_parser("forget", help="forget a cluster here; nothing in it changes")
-    forget.add_argument("name", metavar="NAME")
-    on_engine(forget, _forget, cluster=False)
 
 
 async def _add(session: Session) -> int:

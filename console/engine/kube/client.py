@@ -271,7 +271,9 @@ class KubeClient:
         Close it (`contextlib.aclosing`) or cancel its reader.
         """
         scope = listing.Scope(kind, namespace, labels, fields)
-        return watching.follow(self._connection, scope, as_of=self._as_of)
+        return watching.follow(
+            self._connection, scope, as_of=lambda: f"{self._server_time():%Y-%m-%dT%H:%M:%SZ}"
+        )
 
     async def wait_for(
         self,
@@ -379,12 +381,10 @@ class KubeClient:
         date, at_s = self._connection.date
         return date + timedelta(seconds=self._clock.elapsed_s() - at_s)
 
-    def _as_of(self) -> str:
-        return self._server_time().strftime("%Y-%m-%dT%H:%M:%SZ")
-
     async def _send(self, request: Request) -> RawObject:
-        body = await self._connection.send(request)
-        return listing.read_json(body, dict[str, Any], request.subject)
+        return listing.read_json(
+            await self._connection.send(request), dict[str, Any], request.subject
+        )
 
     async def _write(self, request: Request, *, name: str = "") -> RawObject:
         if self._before_write is not None:

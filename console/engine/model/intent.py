@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from console.engine.model.record import NamedRef, Record, Resource
+from console.engine.model.record import NamedRef, Resource
+from console.engine.model.wire import Record
 
 
 class ObjectStoreSpec(Record, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from console.engine.model.record import NamedRef, Record, Resource
+from console.engine.model.record import NamedRef, Resource
+from console.engine.model.wire import Record
 
 # Retiring: a RetireAction is about to free it; nothing else may begin to use it
 PointState = Literal["Building", "Ready", "Damaged", "Retiring"]

@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 
 from console.engine.model.names import API_VERSION
+from console.engine.model.transforms import Transform
+from console.engine.model.wire import Record
 
 Phase = Literal["Pending", "Queued", "Running", "Cancelling", "Finished"]
 Outcome = Literal["", "Complete", "Partial", "Failed", "Cancelled", "Skipped"]
@@ -23,10 +25,6 @@ ACTION_KINDS: tuple[ActionKind, ...] = (
     "RestoreAction",
     "RetireAction",
 )
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all: frozen, defaults left out on the wire, unknown fields ignored."""
 
 
 class OwnerReference(Record, frozen=True, kw_only=True):
@@ -48,8 +46,8 @@ class Meta(Record, frozen=True, kw_only=True):
     generation: int = 0
     creationTimestamp: str = ""
     deletionTimestamp: str = ""
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
     ownerReferences: tuple[OwnerReference, ...] = ()
 
@@ -120,32 +118,6 @@ class ExportActionSpec(ActionControl, frozen=True, kw_only=True):
     expiresAt: str = ""
 
 
-class TransformSubject(Record, frozen=True, kw_only=True):
-    """The objects that a transform is for; what is empty fits all."""
-
-    group: str = ""
-    version: str = ""
-    resource: str = ""  # plural
-    name: str = ""
-
-
-class TransformOperation(Record, frozen=True, kw_only=True):
-    """One step of a JSON patch (RFC 6902)."""
-
-    op: Literal["add", "copy", "move", "remove", "replace", "test"]
-    path: str
-    from_: str = msgspec.field(name="from", default="")
-    value: str = ""  # as JSON text
-
-
-class Transform(Record, frozen=True, kw_only=True):
-    """A change of objects while they are restored."""
-
-    name: str
-    subject: TransformSubject = TransformSubject()
-    json: tuple[TransformOperation, ...] = ()
-
-
 class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     """Bring an application back from a restore point.
 
@@ -159,9 +131,9 @@ class RestoreActionSpec(ActionControl, frozen=True, kw_only=True):
     subject: Subject
     targetNamespace: str = ""
     inPlace: bool = False
-    storageClassMap: dict[str, str] = {}
-    ownerMap: dict[str, int] = {}
-    claimSizes: dict[str, str] = {}
+    storageClassMap: dict[str, str] = msgspec.field(default_factory=dict)
+    ownerMap: dict[str, int] = msgspec.field(default_factory=dict)
+    claimSizes: dict[str, str] = msgspec.field(default_factory=dict)
     transforms: tuple[Transform, ...] = ()  # refused for now; here for admission to see them
     requestedBy: Requester | None = None
 

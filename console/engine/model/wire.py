@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of our own kinds and their parts: frozen, defaults left out, unknown fields ignored."""
+
+
 def decode(raw: RawObject, to: type[T]) -> T:
     """One of our resources from what the server sent.
 

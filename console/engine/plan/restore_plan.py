@@ -95,12 +95,7 @@ def plan_restore(
         action_uid: The RestoreAction's; empty for a preview. Stamped on all that is made;
             what stands in the target with this stamp is no clash.
     """
-    context = RestoreContext(
-        source_namespace=point.spec.application.namespace,
-        target_namespace=request.target or point.spec.application.namespace,
-        action_uid=action_uid,
-        storage_class_map=dict(request.storage_class_map),
-    )
+    context = _context(point, request, action_uid)
     planner = _Planner(context, live, in_place=request.in_place, sizes=request.claim_sizes)
     stored = tuple(obj for wave in waves(objects) for obj in wave)
     planned = _owned(
@@ -134,6 +129,18 @@ def plan_restore(
         blockers=(*found, *planner.blockers, *plan.swap.blockers, *_asked(request, with_data)),
         warnings=(*cautions, *plan.swap.warnings),
         hash=_hash(plan),
+    )
+
+
+def _context(
+    point: RestorePointContent, request: RestoreRequest, action_uid: str
+) -> RestoreContext:
+    source = point.spec.application.namespace
+    return RestoreContext(
+        source_namespace=source,
+        target_namespace=request.target or source,
+        action_uid=action_uid,
+        storage_class_map=dict(request.storage_class_map),
     )
 
 
