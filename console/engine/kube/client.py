@@ -382,9 +382,8 @@ class KubeClient:
         return date + timedelta(seconds=self._clock.elapsed_s() - at_s)
 
     async def _send(self, request: Request) -> RawObject:
-        return listing.read_json(
-            await self._connection.send(request), dict[str, Any], request.subject
-        )
+        body = await self._connection.send(request)
+        return listing.read_json(body, dict[str, Any], request.subject)
 
     async def _write(self, request: Request, *, name: str = "") -> RawObject:
         if self._before_write is not None:
